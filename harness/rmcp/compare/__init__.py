@@ -1,0 +1,1 @@
+"""Comparisons: Runs -> change classes per row. Pure."""

@@ -1,0 +1,1 @@
+"""Expectations: match a rule, give the verdict, write machine-made updates. Pure."""

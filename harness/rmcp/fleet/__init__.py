@@ -1,0 +1,1 @@
+"""Many machines: shards and the dask.distributed engine."""

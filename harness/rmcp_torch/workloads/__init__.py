@@ -1,0 +1,1 @@
+"""Workloads: what a case computes on the device, each with a reference and a bound."""
