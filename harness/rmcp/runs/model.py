@@ -70,21 +70,22 @@ class CaseRecord:
     attempts: tuple[AttemptRecord, ...] = ()
     device: str = "auto"
     seed: int = 1234
+    deciding: int = -1  # index into ``attempts`` of the one that decided the outcome (see runs/fold.py)
 
     @property
     def last(self) -> AttemptRecord | None:
         """The attempt that decided the outcome, or None when the case never ran."""
-        return self.attempts[-1] if self.attempts else None
+        return self.attempts[self.deciding] if self.attempts else None
 
     @property
     def duration_s(self) -> float:
         """Wall seconds of the deciding attempt."""
-        return self.attempts[-1].duration_s if self.attempts else 0.0
+        return self.attempts[self.deciding].duration_s if self.attempts else 0.0
 
     @property
     def metrics(self) -> Mapping[str, Any]:
         """Metrics of the deciding attempt."""
-        return self.attempts[-1].metrics if self.attempts else {}
+        return self.attempts[self.deciding].metrics if self.attempts else {}
 
 
 @dataclass(frozen=True)
@@ -108,4 +109,6 @@ class Run:
     runtimes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     compare_axes: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
-    finished: bool = False
+    finished: bool = False  # the runner wrote its last word; False: it died, was stopped hard, or still runs
+    live: bool = False  # a writer still holds its journal open
+    events: tuple[Mapping[str, Any], ...] = ()  # journal lines that belong to no case: device, batch, note ...

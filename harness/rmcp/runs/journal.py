@@ -1,0 +1,152 @@
+"""The journal of one writer: append-only JSON Lines. A START is on disk before its case is forked, an END is
+handed to the kernel at once (a killed runner keeps it) and is on disk, at the latest, with the next START.
+
+No pydantic, no buffering layer: one line costs a few tens of microseconds, and the fsync what the disk asks.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import time
+from pathlib import Path
+from typing import Any
+
+from rmcp.outcome.words import Outcome
+from rmcp.runs.codec import attempt_text, dump
+from rmcp.runs.identity import boot_id, host_tag
+from rmcp.runs.model import RUN_FORMAT, AttemptRecord
+
+_MAX_NAMES = 1000  # journals of one writer name in one run; more means that something loops
+_COMMON = frozenset({"v", "seq", "writer", "mono", "wall", "kind"})
+
+
+class Journal:
+    """One writer's file, locked while it is open: a reader tells a live writer from a dead one by the lock.
+
+    A resumed run opens the same file again: a line that the last writer left torn is closed with a newline,
+    and a new `open` line begins a session of its own with sequence number 0. A second live writer of the same
+    name gets a file of its own (`NAME-2.jsonl`).
+    """
+
+    def __init__(self, directory: Path, writer: str) -> None:
+        self.writer, self.path, self._fd = _open_locked(directory, writer)
+        self._seq = 0
+        self._pid = os.getpid()
+        self._unsynced = True
+        self._write(self._line("open", {"boot": boot_id(), "host": host_tag(), "pid": self._pid,
+                                        "session": secrets.token_hex(6)}))
+        self.sync()
+
+    def start(self, key: str, attempt: int, **facts: Any) -> None:
+        """Write-ahead: when this returns, the disk knows that the case may be running (and every END before)."""
+        self._write(self._line("start", {"key": key, "attempt": attempt, **facts}))
+        self.sync()
+
+    def end(self, key: str, record: AttemptRecord) -> None:
+        """The attempt's record, given to the kernel at once; durable with the next ``start`` or ``sync``."""
+        self._write(self._head("end") + f',"key":{dump(key)},"record":' + attempt_text(record) + "}\n")
+
+    def set_aside(self, key: str, outcome: Outcome, reason: str) -> None:
+        """A case that is not started: `unsupported`, `blocked` or `not-run`, and why."""
+        self._write(self._line("aside", {"key": key, "outcome": outcome.value, "reason": reason}))
+
+    def event(self, kind: str, **data: Any) -> None:
+        """A line that belongs to no attempt: `runtime` (name=, facts=), `device`, `batch`, `note`, `finish` ..."""
+        if kind in ("open", "start", "end", "aside", "base"):
+            raise ValueError(f"{kind!r} is not an event; it has a method of its own")
+        self._write(self._line(kind, data))
+
+    def finish(self, **data: Any) -> None:
+        """The runner's last word: the run ended in order (also when it was interrupted)."""
+        self._write(self._line("finish", data))
+        self.sync()
+
+    def sync(self) -> None:
+        """Everything written so far is on disk when this returns. Free when nothing was written."""
+        if self._unsynced:
+            os.fdatasync(self._fd)
+            self._unsynced = False
+
+    def close(self) -> None:
+        """Sync and give the lock back; harmless when called twice."""
+        if self._fd < 0 or os.getpid() != self._pid:
+            return
+        try:
+            self.sync()
+        finally:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _head(self, kind: str) -> str:
+        head = (f'{{"v":{RUN_FORMAT},"seq":{self._seq},"writer":"{self.writer}","mono":{time.monotonic():.6f},'
+                f'"wall":{time.time():.6f},"kind":"{kind}"')
+        self._seq += 1
+        return head
+
+    def _line(self, kind: str, data: dict[str, Any]) -> str:
+        if not _COMMON.isdisjoint(data):
+            raise ValueError(f"journal data may not be named {sorted(_COMMON & data.keys())}")
+        body = dump(data)
+        return self._head(kind) + ("," + body[1:] if body != "{}" else "}") + "\n"
+
+    def _write(self, text: str) -> None:
+        if os.getpid() != self._pid:
+            raise RuntimeError("a forked child must not write its parent's journal")
+        data = text.encode("ascii")
+        written = os.write(self._fd, data)
+        while written < len(data):  # a full disk or a signal can cut a write short
+            written += os.write(self._fd, data[written:])
+        self._unsynced = True
+
+
+def _open_locked(directory: Path, writer: str) -> tuple[str, Path, int]:
+    """(name, path, descriptor) of the first journal of this name that no live process holds."""
+    safe = "".join(c if c.isalnum() and c.isascii() or c in "._+-" else "-" for c in writer).lstrip(".") or "main"
+    for number in range(1, _MAX_NAMES):
+        name = safe if number == 1 else f"{safe}-{number}"
+        path = directory / f"{name}.jsonl"
+        fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(fd)
+            continue
+        size = os.fstat(fd).st_size
+        if size and os.pread(fd, 1, size - 1) != b"\n":
+            os.write(fd, b"\n")  # the torn line of a killed writer stays visible as a line of its own
+        sync_directory(directory)
+        return name, path, fd
+    raise RuntimeError(f"{directory}: {_MAX_NAMES} journals of the writer {writer!r} are locked")
+
+
+def is_live(path: Path) -> bool:
+    """True while a living process holds the journal open."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False  # a file system without locks cannot tell; then nobody is taken for alive
+    finally:
+        os.close(fd)
+    return False
+
+
+def sync_directory(directory: Path) -> None:
+    """Make new names in a folder durable."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    except OSError:
+        pass  # some network file systems refuse to sync a folder; the files themselves are synced
+    finally:
+        os.close(fd)
