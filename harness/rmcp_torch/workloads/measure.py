@@ -1,0 +1,97 @@
+"""What every workload records besides its numbers: time, memory, switches and the backend that really ran."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import Any, Callable, ContextManager, List, Optional, TypeVar
+
+import torch
+
+T = TypeVar("T")
+
+
+def set_backend_flags(
+    device: str, benchmark: Optional[bool], deterministic: Optional[bool], tf32: bool = False
+) -> None:
+    """Set torch.backends.cudnn (MIOpen on ROCm); None leaves torch's default. TF32 is off unless asked for:
+    a float32 case tests float32. On the CPU there is no TF32 to switch."""
+    if benchmark is not None:
+        torch.backends.cudnn.benchmark = benchmark
+    if deterministic is not None:
+        torch.backends.cudnn.deterministic = deterministic
+    if device.split(":", 1)[0] != "cpu":
+        torch.backends.cudnn.allow_tf32 = tf32
+        torch.backends.cuda.matmul.allow_tf32 = tf32
+
+
+def autocast(device: str, dtype: str) -> ContextManager[Any]:
+    """torch.autocast to ``dtype`` on the device, or nothing for ''."""
+    if not dtype:
+        return contextlib.nullcontext()
+    return torch.autocast(device.split(":", 1)[0], dtype=getattr(torch, dtype))
+
+
+def timed(ctx: Any, step: Callable[[], T], repeat: int = 1) -> T:
+    """Run ``step`` ``repeat`` times, each to the device's end; keep the first result and the median time.
+
+    The first iteration is kept as `first_s` (it pays for compiling and searching), the median of the
+    others as `median_s`; with ``repeat`` 1 both are the same. `peak_bytes` is the device allocator's peak.
+    """
+    reset_peak(ctx.device)
+    seconds: List[float] = []
+    kept: Optional[T] = None
+    for index in range(max(1, repeat)):
+        if index:
+            ctx.phase("launch")
+        began = time.perf_counter()
+        result = step()
+        if index == 0:
+            kept = result
+            ctx.phase("sync")
+        ctx.synchronize()
+        seconds.append(time.perf_counter() - began)
+    ctx.metric("first_s", round(seconds[0], 6))
+    later = sorted(seconds[1:] or seconds)
+    ctx.metric("median_s", round(later[len(later) // 2], 6))
+    peak = peak_bytes(ctx.device)
+    if peak is not None:
+        ctx.metric("peak_bytes", peak)
+    assert kept is not None
+    return kept
+
+
+def _memory_module(device: str) -> Any:
+    kind = device.split(":", 1)[0]
+    module = getattr(torch, kind, None) if kind != "cpu" else None
+    return module if hasattr(module, "max_memory_allocated") else None
+
+
+def reset_peak(device: str) -> None:
+    """Forget the allocator's peak of this device, where it keeps one."""
+    module = _memory_module(device)
+    if module is not None and hasattr(module, "reset_peak_memory_stats"):
+        module.reset_peak_memory_stats()
+
+
+def peak_bytes(device: str) -> Optional[int]:
+    """Peak of the device allocator since `reset_peak`; None on the CPU (the runner records its peak RSS)."""
+    module = _memory_module(device)
+    return None if module is None else int(module.max_memory_allocated())
+
+
+def observe_conv(ctx: Any, x: Any, w: Any, b: Any, geometry: Any, workaround: str = "none", transposed: bool = False,
+                 output_padding: Any = (0, 0)) -> None:
+    """Keep the convolution backend that torch selects for these operands, in words such as `Mkldnn`."""
+    if workaround != "none":
+        ctx.observe("workaround", workaround)
+    select = getattr(torch._C, "_select_conv_backend", None)
+    if select is None:
+        return
+    try:
+        backend = select(x, w, b, list(geometry.stride), list(geometry.padding), list(geometry.dilation), transposed,
+                         list(output_padding), geometry.groups)
+    except (RuntimeError, TypeError) as error:  # a private function: never let it fail a case
+        ctx.observe("conv_backend", "unknown: %s" % str(error).splitlines()[0][:200])
+        return
+    ctx.observe("conv_backend", str(backend).rsplit(".", 1)[-1])
