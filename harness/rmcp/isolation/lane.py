@@ -1,0 +1,326 @@
+"""A lane runs one case at a time: picks the case's zygote, keeps the pool warm, guards the guards, returns Attempts."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from rmcp.errors import UserError
+from rmcp.isolation.attempt import Attempt, Captured, Deadline, Phase, PythonError, Sent, TaskState
+from rmcp.isolation.evidence import attempt_from
+from rmcp.isolation.pool import MAX_LIVE, Live, plan_pool
+from rmcp.isolation.zygote_process import ZygoteGone, ZygoteProcess
+from rmcp.matrix.model import Case
+from rmcp.runtimes.argv import Launch, launch
+from rmcp_torch import ladder
+from rmcp_torch import linux as target_linux
+from rmcp_torch.workloads.registry import TORCH_FREE
+
+PACKAGE_DIR = Path(os.path.abspath(ladder.__file__)).parent
+
+_GUARD_MARGIN_S = 10.0  # the zygote guards the child; the runner steps in this long after it should have answered
+_LOOKAHEAD = 64  # following cases that decide which zygotes stay warm
+_START_TRIES = 2  # a runtime that twice failed to start is not started for every case of it
+_EXIT_BUDGET_S = 30.0  # a GPU teardown is slow, 10 s have been seen; longer is a deadlock
+_MEMORY_SHARE = 0.8  # of the machine's memory: a case on the CPU may take that much, then malloc fails in it
+_FILE_BYTES = 8 * 1024**3  # largest file a case may write into its scratch folder
+_BATCH_SIZE = 50  # cases of a batch child, so that what accumulates in a process stays bounded
+
+
+@dataclass(frozen=True)
+class LaneOptions:
+    """``level``: fork, exec or batch. ``env_filter`` removes what hides evidence from the parent's environment.
+
+    ``memory`` (bytes) is an explicit limit for every case; None: a share of the machine for CPU cases.
+    """
+
+    level: str = "fork"
+    base_env: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    max_live: int = MAX_LIVE
+    memory: int | None = None
+    batch_size: int = _BATCH_SIZE
+    kill_grace: float = ladder.KILL_GRACE_S
+
+
+@dataclass
+class _Seat:
+    """A started zygote in the pool and what it said of itself."""
+
+    process: ZygoteProcess
+    facts: dict[str, Any] = field(default_factory=dict)
+    jobs: int = 0
+    in_batch: tuple[str, ...] = ()
+
+
+class Lane:
+    """Runs attempts one after the other. ``on_runtime(name, facts)`` hears of each runtime once per zygote;
+    ``tick`` is called a few times a second while a case runs."""
+
+    def __init__(
+        self,
+        options: LaneOptions,
+        *,
+        on_runtime: Callable[[str, dict[str, Any]], None] = lambda name, facts: None,
+        tick: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._options = options
+        self._on_runtime = on_runtime
+        self._tick = tick
+        self._seats: dict[str, _Seat] = {}
+        self._failed: dict[str, list[Attempt]] = {}
+        self._launches: dict[str, Launch] = {}
+        self._current: _Seat | None = None
+        self._devices: dict[tuple[str, str], dict[str, Any]] = {}
+
+    # -- what callers use -------------------------------------------------------------------------
+
+    def attempt(self, case: Case, number: int, upcoming: Sequence[Case] = (), level: str | None = None) -> Attempt:
+        """Run ``case`` once. Never raises for what the case or its runtime does; that is in the Attempt."""
+        level = level or self._options.level
+        key = self._key(case, level)
+        failures = self._failed.get(key, [])
+        if len(failures) >= _START_TRIES:
+            return replace(failures[-1], number=number, remarks=("the runtime failed to start before; not tried again",))
+        self._steer_pool(key, case, upcoming, level)
+        try:
+            seat = self._seat(key, case, level)
+        except _StartFailed as failed:
+            self._failed.setdefault(key, []).append(failed.attempt)
+            return replace(failed.attempt, number=number)
+        more = level == "fork" and any(self._key(other, level) == key for other in upcoming[:_LOOKAHEAD])
+        return self._run(seat, key, case, number, level, more)
+
+    def facts_of(self, case: Case, level: str | None = None) -> dict[str, Any]:
+        """Facts of the case's runtime (torch, hip, device, device_name ...), starting its zygote if need be."""
+        level = level or self._options.level
+        key = self._key(case, level)
+        self._steer_pool(key, case, (), level)
+        try:
+            return self._seat(key, case, level).facts
+        except _StartFailed:
+            return {}
+
+    def abort(self) -> None:
+        """Stop everything now: kill the zygotes and all below them."""
+        for seat in self._seats.values():
+            seat.process.kill()
+        self._seats.clear()
+
+    def close(self) -> None:
+        """Let all zygotes go, in parallel."""
+        for seat in self._seats.values():
+            seat.process.ask_to_leave()
+        for seat in self._seats.values():
+            seat.process.close()
+        self._seats.clear()
+
+    # -- the pool ---------------------------------------------------------------------------------
+
+    def _key(self, case: Case, level: str) -> str:
+        module = "" if case.workload in TORCH_FREE else "torch"
+        runtime = case.runtime
+        return json.dumps(
+            [
+                runtime.python, runtime.prefix, runtime.image, runtime.engine, runtime.options,
+                sorted(case.env.items()), module, level == "exec",
+            ]
+        )  # fmt: skip
+
+    def _steer_pool(self, key: str, case: Case, upcoming: Sequence[Case], level: str) -> None:
+        cases = {key: case}
+        keys = []
+        for other in upcoming[:_LOOKAHEAD]:
+            other_key = self._key(other, level)
+            keys.append(other_key)
+            cases.setdefault(other_key, other)
+        live = [Live(name, seat.process.used) for name, seat in self._seats.items()]
+        step = plan_pool(live, key, keys, self._options.max_live)
+        for name in step.retire:
+            self._seats.pop(name).process.close()
+        for name in step.start:
+            if name not in self._failed:
+                try:
+                    self._seats[name] = _Seat(self._start(cases[name], level))
+                except _StartFailed as failed:
+                    self._failed.setdefault(name, []).append(failed.attempt)
+
+    def _start(self, case: Case, level: str) -> ZygoteProcess:
+        try:
+            plan = launch(
+                case.runtime, case.env, base_env=self._options.base_env, package_dir=PACKAGE_DIR,
+                control="stdio" if case.runtime.image else "fd",
+            )  # fmt: skip
+            options = ["--import", "" if case.workload in TORCH_FREE else "torch"]
+            if level == "exec":
+                options.append("--bare")
+            elif ":" not in case.workload:
+                options += ["--warm", case.workload]
+            return ZygoteProcess(plan.argv, plan.env, options=options, control=plan.control, stop=plan.stop())
+        except (OSError, UserError) as error:
+            name = case.runtime.python or case.runtime.image or "this interpreter"
+            raise _StartFailed(Attempt(harness=f"could not start {name}: {error}", level=level)) from error
+
+    def _seat(self, key: str, case: Case, level: str) -> _Seat:
+        if key not in self._seats:
+            self._seats[key] = _Seat(self._start(case, level))
+        seat = self._seats[key]
+        seat.process.used = time.monotonic()
+        if seat.process.hello is None:
+            try:
+                hello = seat.process.receive(seat.process.started + case.timeout.start, self._tick)
+            except ZygoteGone as gone:
+                del self._seats[key]
+                raise _StartFailed(_died_at_start(gone, seat.process.started, level)) from gone
+            if hello is None:
+                attempt = _hung_at_start(seat.process, case.timeout.start, level)
+                self._seats.pop(key).process.kill()
+                raise _StartFailed(attempt)
+            seat.process.hello = hello
+            seat.facts = {name: value for name, value in hello.items() if name not in ("t", "pid", "error")}
+            if hello.get("error") is None:
+                seat.facts.update(self._device_facts(seat, key, case, level))
+            self._on_runtime(case.runtime.name, seat.facts)
+        return seat
+
+    def _device_facts(self, seat: _Seat, key: str, case: Case, level: str) -> dict[str, Any]:
+        """What `auto` means here; asked in a child, because asking initialises the device."""
+        if not any(seat.facts.get(name) for name in ("hip", "cuda", "xpu")):
+            return {"device": "cpu" if case.device == "auto" else case.device}
+        place = (key, case.device)
+        if place not in self._devices:
+            probe = Case(
+                id="probe", key="probe", row="probe", workload="rmcp_torch.probe:run", axes={},
+                args={"device": case.device}, runtime=case.runtime, device=case.device, timeout=case.timeout,
+            )  # fmt: skip
+            seen = self._run(seat, key, probe, 1, level, more=False)
+            # A probe that dies must not send the cases quietly to the CPU: they shall meet the same fault.
+            known = seen.metrics if seen.result and seen.error is None else {"device": "cuda"}
+            self._devices[place] = dict(known)
+        return self._devices[place]
+
+    # -- one case ---------------------------------------------------------------------------------
+
+    def _run(self, seat: _Seat, key: str, case: Case, number: int, level: str, more: bool) -> Attempt:
+        seat.jobs += 1
+        batch = level == "batch"
+        keep = batch and len(seat.in_batch) + 1 < self._options.batch_size
+        predecessors = seat.in_batch
+        device = str(seat.facts.get("device", "cpu")) if case.device == "auto" else case.device
+        timeout = case.timeout
+        life = timeout.case + (timeout.start if level == "exec" else 0.0)
+        budgets = {
+            "case": life,
+            "silent": timeout.silent,
+            "phases": {"start": timeout.start, "import": timeout.start, "exit": min(_EXIT_BUDGET_S, timeout.case)},
+            "kill_grace": self._options.kill_grace,
+        }
+        message = {
+            "t": "run",
+            "job": seat.jobs,
+            "keep": keep,
+            "more": more,
+            "budgets": budgets,
+            "case": {
+                "workload": case.workload,
+                "args": dict(case.args),
+                "device": device,
+                "seed": case.seed,
+                "threads": case.threads,
+                "teardown": "fast" if device == "cpu" else "full",
+                "limits": self._limits(device),
+            },
+        }
+        ladder_s = ladder.DUMP_GRACE_S + ladder.TERM_GRACE_S + self._options.kill_grace
+        until = time.monotonic() + life + ladder_s + _GUARD_MARGIN_S
+        self._current = seat
+        try:
+            seat.process.send(message)
+            while True:
+                answer = seat.process.receive(until, self._tick)
+                if answer is None or answer.get("job") == seat.jobs:
+                    break
+        except ZygoteGone as gone:
+            self._seats.pop(key, None)
+            return Attempt(
+                number=number, level=level, harness=f"the zygote died under the case ({_status(gone.status)})",
+                stderr=Captured(tail=gone.log), predecessors=predecessors,
+            )  # fmt: skip
+        except BaseException:
+            # Ctrl-C or a stop signal: nothing of this case may live on.
+            seat.process.kill()
+            self._seats.pop(key, None)
+            raise
+        finally:
+            self._current = None
+        if answer is None:
+            seat.process.kill()
+            self._seats.pop(key, None)
+            return Attempt(number=number, level=level, harness="the zygote did not answer; it was killed with its tree")
+        if answer["t"] == "refused":
+            return self._refused(seat, key, answer, number, level)
+        attempt = attempt_from(answer["evidence"], number=number, level=level, predecessors=predecessors)
+        seat.in_batch = (*predecessors, case.id) if answer["evidence"]["alive"] else ()
+        return attempt
+
+    def _refused(self, seat: _Seat, key: str, answer: Mapping[str, Any], number: int, level: str) -> Attempt:
+        error = answer.get("error")
+        log = Captured(tail=seat.process.log())
+        if error:
+            raised = PythonError(error["type"], error["message"], error["traceback"], "import")
+            return Attempt(
+                number=number, level=level, exit_code=0, result=True, farewell=True, error=raised,
+                phases=(Phase("import", 0.0),), stderr=log,
+            )  # fmt: skip
+        # Not fit to fork any more: the next case gets a new one.
+        self._seats.pop(key).process.close()
+        return Attempt(number=number, level=level, harness=str(answer.get("reason")), stderr=log)
+
+    def _limits(self, device: str) -> dict[str, int]:
+        limits = {"FSIZE": _FILE_BYTES}
+        if self._options.memory is not None:
+            limits["DATA"] = self._options.memory
+        elif device == "cpu":
+            # GPU runtimes map far more than they use; there only the kernel's OOM killer guards the machine.
+            total = target_linux.memory_total()
+            if total is not None:
+                limits["DATA"] = int(total * _MEMORY_SHARE)
+        return limits
+
+
+class _StartFailed(Exception):
+    def __init__(self, attempt: Attempt) -> None:
+        super().__init__(attempt.harness)
+        self.attempt = attempt
+
+
+def _status(status: int | None) -> str:
+    if status is None:
+        return "not reaped"
+    return target_linux.signal_name(-status) if status < 0 else f"exit {status}"
+
+
+def _died_at_start(gone: ZygoteGone, started: float, level: str) -> Attempt:
+    """A runtime that dies while importing torch is a finding about its environment, not about rmcp."""
+    seen = Attempt(
+        level=level, phases=(Phase("import", 0.0),), stderr=Captured(tail=gone.log),
+        duration_s=time.monotonic() - started,
+    )  # fmt: skip
+    if gone.status is not None and gone.status < 0:
+        return replace(seen, signal=target_linux.signal_name(-gone.status))
+    return replace(seen, exit_code=gone.status, harness=f"the runtime ended before it was ready ({_status(gone.status)})")
+
+
+def _hung_at_start(process: ZygoteProcess, budget: float, level: str) -> Attempt:
+    waited = time.monotonic() - process.started
+    tasks = target_linux.tasks_of(process.pid)
+
+    return Attempt(
+        level=level, signal="SIGKILL", phases=(Phase("import", 0.0),), duration_s=waited,
+        deadline=Deadline("silent", "import", waited, budget), sent=(Sent("SIGKILL", waited),),
+        stderr=Captured(tail=process.log()), tasks=tuple(TaskState(**task) for task in tasks),
+    )  # fmt: skip

@@ -1,0 +1,232 @@
+"""What one child does: take a case from its command pipe, run the workload, report, tear down, leave."""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import faulthandler
+import gc
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+import traceback
+from typing import Any, Callable, Dict, List, NoReturn, Optional
+
+from rmcp_torch import linux
+from rmcp_torch.frames import Decoder
+from rmcp_torch.guard import ChildEnds
+
+_TEXT_LIMIT = 64 * 1024  # characters kept of an exception's text or traceback, half from each end
+_THREAD_GRACE_S = 1.0  # a process waits for its non-daemon threads at exit; ours does so for this long
+_COMMAND_BYTES = 1024 * 1024
+_OOM_SCORE = 1000  # when memory runs out the kernel shall take the case, never the runner
+
+
+def serve(ends: ChildEnds, fresh: bool = False) -> NoReturn:
+    """Life of a child: cases until the command pipe ends, then an orderly exit. ``fresh``: own interpreter."""
+    _prepare(ends, fresh)
+    decoder = Decoder(ends.marker)
+    last: Dict[str, Any] = {}
+    served = 0
+    while True:
+        data = os.read(ends.command_fd, _COMMAND_BYTES)
+        if not data:
+            break
+        for command in decoder.feed(data):
+            run_case(ends, command)
+            served += 1
+            last = command
+            if not command.get("keep"):
+                _leave(ends, last, fresh)
+    if not served:
+        os._exit(0)  # a spare that was never used
+    _leave(ends, last, fresh)
+
+
+def _prepare(ends: ChildEnds, fresh: bool) -> None:
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGALRM):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    faulthandler.enable(file=ends.stacks_fd, all_threads=True)
+    faulthandler.register(signal.SIGQUIT, file=ends.stacks_fd, all_threads=True, chain=False)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for stream in (sys.stdout, sys.stderr):
+        # What was printed must be in the pipe when the process is shot.
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(line_buffering=True, errors="backslashreplace")
+    if not fresh:
+        _forget_inherited_exit_handlers()
+    try:
+        with open("/proc/self/oom_score_adj", "w") as file:
+            file.write(str(_OOM_SCORE))
+    except OSError:
+        pass
+
+
+def _forget_inherited_exit_handlers() -> None:
+    """Exit handlers that the zygote registered belong to the zygote: torch's alone take 60 ms per child."""
+    clear = getattr(atexit, "_clear", None)
+    if clear is None:
+        return
+    clear()
+    util = sys.modules.get("multiprocessing.util")
+    handler = getattr(util, "_exit_function", None)
+    if handler is not None:
+        atexit.register(handler)  # ends the worker processes that the case itself starts
+
+
+def run_case(ends: ChildEnds, command: Dict[str, Any]) -> None:
+    """Run one case and send its result frame. Whatever the workload raises is part of the result."""
+    from rmcp_torch.context import Context
+
+    context: Optional[Context] = None
+    metrics: Dict[str, Any] = {}
+    error: Optional[Dict[str, str]] = None
+    phases: List[str] = ["setup"]
+
+    def send(message: Dict[str, Any]) -> None:
+        if message.get("t") == "phase":
+            phases.append(str(message.get("name")))
+        ends.send(message)
+
+    try:
+        _enter(command)
+        send({"t": "phase", "name": "setup", "at": time.monotonic()})
+        context = Context(command.get("device") or "cpu", int(command.get("seed", 0)), send)
+        workload = _resolve(str(command["workload"]))
+        returned = workload(context, **command.get("args", {}))
+        if isinstance(returned, dict):
+            metrics.update(returned)
+        send({"t": "phase", "name": "sync", "at": time.monotonic()})
+        context.synchronize()
+    except BaseException as raised:
+        error = describe(raised, phases[-1])
+    observed: Dict[str, Any] = {}
+    if context is not None:
+        metrics = {**context.metrics, **metrics}
+        observed.update(context.observed)
+        if error is None and "torch" in sys.modules and str(command.get("device")) != "cpu":
+            observed["libraries"] = linux.mapped_libraries(_LIBRARIES)
+    result = {
+        "t": "result",
+        "error": error,
+        "checks": context.checks if context is not None else [],
+        "metrics": metrics,
+        "observed": observed,
+        "remarks": list(context.remarks) if context is not None else [],
+    }
+    try:
+        ends.send(result)
+    except (TypeError, ValueError) as unsendable:
+        result["metrics"] = {}
+        result["observed"] = {}
+        result["checks"] = []
+        result["error"] = error or describe(
+            TypeError("the workload's metrics are not JSON-able: %s" % unsendable), "compare"
+        )
+        ends.send(result)
+
+
+# Libraries that say which runtime really ran; torch wheels carry their own copies.
+_LIBRARIES = (
+    "libtorch_",
+    "libamdhip64",
+    "libMIOpen",
+    "librocblas",
+    "libhipblaslt",
+    "libhsa-runtime64",
+    "libcudart",
+    "libcudnn",
+    "libcublas",
+)
+
+
+def _enter(command: Dict[str, Any]) -> None:
+    """Scratch folder, limits, threads: everything that belongs to this case and not to the environment."""
+    if command.get("cwd"):
+        os.chdir(str(command["cwd"]))
+    limits = command.get("limits") or {}
+    for name, value in limits.items():
+        number = getattr(resource, "RLIMIT_" + name)
+        hard = resource.getrlimit(number)[1]
+        wanted = int(value) if hard == resource.RLIM_INFINITY else min(int(value), hard)
+        resource.setrlimit(number, (wanted, hard))
+    if "torch" in sys.modules:
+        threads = command.get("threads")
+        if threads is None and command.get("device") == "cpu":
+            threads = 1  # two threads double the cost of a small case and make a second worker worthless
+        if threads is not None:
+            sys.modules["torch"].set_num_threads(int(threads))
+
+
+def _resolve(spec: str) -> Callable[..., Any]:
+    from rmcp_torch.workloads.registry import resolve
+
+    return resolve(spec)
+
+
+def describe(raised: BaseException, phase: str = "") -> Dict[str, str]:
+    """Type, text and traceback of an exception as plain text, also when its own ``__str__`` raises."""
+    try:
+        message = str(raised)
+    except BaseException as again:
+        message = "<%s raised in __str__ of %s>" % (type(again).__name__, type(raised).__name__)
+    try:
+        lines = "".join(traceback.format_exception(type(raised), raised, raised.__traceback__))
+    except BaseException:
+        lines = "".join(traceback.format_tb(raised.__traceback__))
+    kind = type(raised)
+    name = kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else kind.__module__ + "." + kind.__qualname__
+    return {"type": name, "message": _shorten(message), "traceback": _shorten(lines), "in_phase": phase}
+
+
+def _shorten(text: str) -> str:
+    if len(text) <= _TEXT_LIMIT:
+        return text
+    half = _TEXT_LIMIT // 2
+    return "%s\n[rmcp: %d characters left out]\n%s" % (text[:half], len(text) - 2 * half, text[-half:])
+
+
+def _leave(ends: ChildEnds, command: Dict[str, Any], fresh: bool) -> NoReturn:
+    """Tear down like a process would: threads, exit handlers, buffers, and native destructors where they matter."""
+    ends.send({"t": "phase", "name": "exit", "at": time.monotonic()})
+    give_up = time.monotonic() + _THREAD_GRACE_S
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join(max(0.0, give_up - time.monotonic()))
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            pass
+    ends.send({"t": "bye"})
+    if fresh or command.get("teardown") == "full":
+        # Runs the native exit handlers: a HIP or CUDA teardown that aborts or deadlocks is seen on its own case.
+        gc.collect()
+        ctypes.CDLL(None).exit(0)
+    os._exit(0)
+
+
+def exec_main(argv: List[str]) -> int:
+    """Entry of a freshly exec'd child: ``child COMMAND_FD RESULT_FD STACKS_FD MARKER_HEX IMPORT``."""
+    command_fd, result_fd, stacks_fd = (int(word) for word in argv[:3])
+    ends = ChildEnds(command_fd, result_fd, stacks_fd, bytes.fromhex(argv[3]))
+    for fd in (command_fd, result_fd, stacks_fd):
+        os.set_inheritable(fd, False)
+    ends.send({"t": "phase", "name": "import", "at": time.monotonic()})
+    if len(argv) > 4 and argv[4] == "torch":
+        try:
+            __import__("torch")
+        except BaseException as raised:
+            ends.send(
+                {"t": "result", "error": describe(raised, "import"), "checks": [], "metrics": {}, "observed": {}, "remarks": []}
+            )
+            _leave(ends, {}, True)
+    serve(ends, fresh=True)
