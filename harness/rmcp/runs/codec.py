@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from rmcp.errors import UserError
@@ -23,7 +23,12 @@ _ATTEMPT_DEFAULTS: tuple[tuple[str, Any], ...] = tuple(
     if f.name not in ("number", "outcome", "writer", "boot")
 )
 _TUPLES = frozenset({"titles", "notes", "checks", "predecessors"})
-_ENUMS = {"outcome": Outcome, "cause": Cause, "device": DeviceEvent}
+_MEMBERS: dict[str, dict[str, Any]] = {  # a dict is several times faster than calling the enum
+    "outcome": {word.value: word for word in Outcome},
+    "cause": {word.value: word for word in Cause},
+    "device": {word.value: word for word in DeviceEvent},
+}
+_CONVERTED = _TUPLES | _MEMBERS.keys() | {"phases"}
 _FIELDS = frozenset(f.name for f in dataclasses.fields(AttemptRecord))
 
 
@@ -55,12 +60,12 @@ def attempt_to_dict(record: AttemptRecord) -> dict[str, Any]:
     for name, default in _ATTEMPT_DEFAULTS:
         value = getattr(record, name)
         if value != default:
-            out[name] = value.value if name in _ENUMS else value
+            out[name] = value.value if name in _MEMBERS else value
     return out
 
 
 def attempt_text(record: AttemptRecord) -> str:
-    """``attempt_to_dict`` as JSON, with the bulky fields left out (and a note) when it would be over 4 MiB."""
+    """``attempt_to_dict`` as JSON; over 4 MiB the bulky fields are left out, with a note."""
     text = dump(attempt_to_dict(record))
     if len(text) <= _MAX_LINE:
         return text
@@ -72,19 +77,19 @@ def attempt_text(record: AttemptRecord) -> str:
 
 def attempt_from_dict(data: Mapping[str, Any], writer: str = "", boot: str = "") -> AttemptRecord:
     """The record again; raises ValueError, TypeError or KeyError when the data are no attempt record."""
-    kwargs: dict[str, Any] = {}
-    for name, value in data.items():
-        if name in _ENUMS:
-            value = _ENUMS[name](value)
-        elif name in _TUPLES:
-            value = tuple(value)
+    kwargs = dict(data)
+    if not kwargs.keys() <= _FIELDS:
+        # Written by a later minor release: a field more does not change the others' meaning.
+        kwargs = {name: value for name, value in kwargs.items() if name in _FIELDS}
+    for name in kwargs.keys() & _CONVERTED:
+        if name in _MEMBERS:
+            kwargs[name] = _MEMBERS[name][kwargs[name]]
         elif name == "phases":
-            value = tuple((str(phase), float(at)) for phase, at in value)
-        elif name not in _FIELDS:
-            continue  # written by a later minor release: a field more does not change the others' meaning
-        kwargs[name] = value
+            kwargs[name] = tuple([(sys.intern(phase), float(at)) for phase, at in kwargs[name]])
+        else:
+            kwargs[name] = tuple(kwargs[name])
     kwargs["writer"], kwargs["boot"] = writer, boot
-    if not isinstance(kwargs["number"], int) or "outcome" not in kwargs:
+    if type(kwargs["number"]) is not int or "outcome" not in kwargs:
         raise ValueError("no attempt record")
     return AttemptRecord(**kwargs)
 
@@ -101,7 +106,7 @@ def runtime_to_dict(runtime: RuntimeSpec) -> dict[str, Any]:
 
 
 def plan_lines(cases: Iterable[Case]) -> Iterator[str]:
-    """One line of JSON per case (no newline), complete enough for a report and a reproducer without the matrix."""
+    """One line of JSON per case (no newline), enough for a report and a reproducer without the matrix."""
     runtimes: dict[RuntimeSpec, dict[str, Any]] = {}
     for case in cases:
         runtime = runtimes.get(case.runtime)
@@ -141,11 +146,26 @@ class Sharing:
 
     def whole(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """One shared dict for all that are equal."""
-        key = repr(data)
+        key = repr(data)  # tells 1, 1.0 and True apart, which are equal as keys but not as arguments
         shared = self._dicts.get(key)
         if shared is None:
             shared = self._dicts[key] = self.strings(data)
         return shared
+
+
+def parse(line: str) -> Any:
+    """One JSON value that fills the line. Raises ValueError. Saves half of the time of ``json.loads``."""
+    try:
+        value, end = _scan(line, 0)
+    except StopIteration:
+        raise ValueError("no JSON value") from None
+    if line[end:].strip():
+        raise ValueError(f"data after the JSON value, at character {end}")
+    return value
+
+
+_decoder: Any = json.JSONDecoder()
+_scan: Callable[[str, int], tuple[Any, int]] = _decoder.scan_once
 
 
 def check_format(found: Any, where: str) -> None:

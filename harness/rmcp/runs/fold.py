@@ -3,11 +3,12 @@
 Any prefix of a journal is a legal crash. Which attempt decides a case:
 
 1. An attempt that came to no verdict (lost, collateral, harness-error, ...) never decides while another did.
-2. Of those with a verdict the first that failed decides, else the last one: a retry that passes hides nothing,
-   it makes the case ``flaky k/n`` (k of n attempts failed).
-3. All failed: ``confirmed k/n``, k of them with the deciding outcome and cause. A case that died in a batch and
-   passed alone is ``context-dependent``.
-4. No verdict at all: the last attempt, or the reason the runner gave for setting the case aside, whichever is later.
+2. Of those with a verdict the first that failed decides, else the last one: a retry that passes hides
+   nothing, it makes the case ``flaky k/n`` (k of n attempts failed).
+3. All failed: ``confirmed k/n``, k of them with the deciding outcome and cause. A case that died in a batch
+   and passed alone is ``context-dependent``.
+4. No verdict at all: the last attempt, or the reason the runner gave for setting the case aside, whichever
+   is later.
 5. Two attempts that the machine did not survive and no verdict: a poison pill, `not-run` until it is forced.
 """
 
@@ -41,7 +42,7 @@ class JournalLines:
     live: bool = False
 
 
-@dataclass
+@dataclass(slots=True)
 class _Started:
     attempt: int
     wall: float
@@ -54,7 +55,7 @@ class _Started:
     reopened: bool = False  # its writer came back within the same boot: it was the runner that died
 
 
-@dataclass
+@dataclass(slots=True)
 class _Trail:
     """What the journals say of one case."""
 
@@ -104,8 +105,8 @@ def fold(
 def fold_all(
     plan: Iterable[Mapping[str, Any]], journals: Iterable[JournalLines], boot_id_now: str | None
 ) -> Folded:
-    """Fold plan lines and journals. ``boot_id_now`` is this machine's boot when the run was made here, else None:
-    a START without END of an earlier boot was lost by the machine, one of this boot by the runner."""
+    """Fold plan lines and journals. ``boot_id_now`` is this machine's boot when the run was made here, else
+    None: a START without END of an earlier boot was lost by the machine, one of this boot by the runner."""
     reading = _Reading()
     for journal in journals:
         _read_journal(reading, journal)
@@ -181,7 +182,8 @@ def _read_journal(reading: _Reading, journal: JournalLines) -> None:
             elif kind != "open":
                 reading.events.append(line)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            reading.problem(f"{name}:{number}", "a line that makes no sense", f"{type(error).__name__}: {error}")
+            why = f"{type(error).__name__}: {error}"
+            reading.problem(f"{name}:{number}", "a line that makes no sense", why)
 
 
 def _in_sequence(reading: _Reading, where: str, line: Mapping[str, Any], expected: int) -> bool:
@@ -196,8 +198,8 @@ def _in_sequence(reading: _Reading, where: str, line: Mapping[str, Any], expecte
 
 
 def _start(
-    reading: _Reading, line: Mapping[str, Any], open_starts: dict[tuple[str, int], _Started], started: _Started,
-    where: str,
+    reading: _Reading, line: Mapping[str, Any], open_starts: dict[tuple[str, int], _Started],
+    started: _Started, where: str,
 ) -> None:
     key = str(line["key"])
     if (key, started.attempt) in open_starts:
@@ -208,8 +210,8 @@ def _start(
 
 
 def _end(
-    reading: _Reading, line: Mapping[str, Any], open_starts: dict[tuple[str, int], _Started], record: AttemptRecord,
-    name: str, session: int, where: str,
+    reading: _Reading, line: Mapping[str, Any], open_starts: dict[tuple[str, int], _Started],
+    record: AttemptRecord, name: str, session: int, where: str,
 ) -> None:
     key = str(line["key"])
     started = open_starts.pop((key, record.number), None)
@@ -218,11 +220,13 @@ def _end(
         return
     trail = reading.trails.setdefault(key, _Trail())
     if any(s.journal == name and s.session == session and s.attempt == record.number for s in trail.starts):
-        reading.problem(where, "an attempt that ended twice", f"{key[:16]}, attempt {record.number}; the first counts")
+        which = f"{key[:16]}, attempt {record.number}; the first counts"
+        reading.problem(where, "an attempt that ended twice", which)
         return
     reading.problem(where, "an END without START", f"{key[:16]}, attempt {record.number}")
-    trail.starts.append(_Started(record.number, float(line["wall"]), record.boot, record.writer, name, session,
-                                 record=record))
+    wall = float(line["wall"])
+    trail.starts.append(
+        _Started(record.number, wall, record.boot, record.writer, name, session, record=record))
 
 
 def _cases(
@@ -233,29 +237,35 @@ def _cases(
     seen: set[str] = set()
     for number, line in enumerate(plan, 1):
         try:
-            case = _planned(line, sharing)
+            planned = _planned(line, sharing)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             what = str(line.get("what") or f"{type(error).__name__}: {error}")
             reading.problem(f"plan line {number}", "a planned case that cannot be read", what)
             continue
-        if case.key in seen:
-            reading.problem(f"plan line {number}", "a case that is planned twice", case.id)
+        key = planned["key"]
+        if key in seen:
+            reading.problem(f"plan line {number}", "a case that is planned twice", planned["id"])
             continue
-        seen.add(case.key)
-        trail = reading.trails.pop(case.key, None)
-        cases.append(case if trail is None else decide(case, *_attempts(reading, trail, boot_id_now), trail.aside))
+        seen.add(key)
+        trail = reading.trails.pop(key, None)
+        if trail is None:
+            decision = decide(())
+        else:
+            decision = decide(*_attempts(reading, trail, boot_id_now), trail.aside)
+        cases.append(CaseRecord(**planned, **decision))
     return tuple(cases)
 
 
-def _planned(line: Mapping[str, Any], sharing: Sharing) -> CaseRecord:
-    """A plan line as a record that never ran."""
+def _planned(line: Mapping[str, Any], sharing: Sharing) -> dict[str, Any]:
+    """The fields of CaseRecord that the plan knows."""
     key = str(line["key"])
-    return CaseRecord(
-        id=str(line["id"]), key=key, row=str(line.get("row", key)), workload=sharing.text(line["workload"]),
-        axes=sharing.strings(line["axes"]), args=sharing.whole(line["args"]), env=sharing.whole(line["env"]),
-        runtime=sharing.whole(line["runtime"]), outcome=Outcome.NOT_RUN, reason="planned, never started",
-        device=sharing.text(line.get("device", "auto")), seed=int(line.get("seed", 1234)),
-    )
+    return {
+        "id": str(line["id"]), "key": key, "row": sharing.text(line.get("row", key)),
+        "workload": sharing.text(line["workload"]), "axes": sharing.strings(line["axes"]),
+        "args": sharing.whole(line["args"]), "env": sharing.whole(line["env"]),
+        "runtime": sharing.whole(line["runtime"]),
+        "device": sharing.text(line.get("device", "auto")), "seed": int(line.get("seed", 1234)),
+    }
 
 
 def _attempts(
@@ -291,7 +301,8 @@ def _lost(reading: _Reading, started: _Started, boot_id_now: str | None) -> Atte
     return AttemptRecord(
         number=started.attempt, outcome=Outcome.LOST, message=what, source="journal",
         signature="lost" + (f" | {who}" if who else ""), notes=(who,) if who else (),
-        fields={"lost": who} if who else {}, wall_start=started.wall, writer=started.writer, boot=started.boot,
+        fields={"lost": who} if who else {}, wall_start=started.wall, writer=started.writer,
+        boot=started.boot,
     )
 
 
@@ -311,25 +322,26 @@ def _who_died(reading: _Reading, started: _Started, boot_id_now: str | None) -> 
 
 
 def decide(
-    case: CaseRecord, attempts: tuple[AttemptRecord, ...], last_start: float = 0.0, in_flight: bool = False,
+    attempts: tuple[AttemptRecord, ...], last_start: float = 0.0, in_flight: bool = False,
     aside: tuple[float, Outcome, str] | None = None,
-) -> CaseRecord:
-    """The case with its attempts and what they come to (rules 1 to 5 above)."""
+) -> dict[str, Any]:
+    """What a case's attempts come to (rules 1 to 5 above), as the fields of CaseRecord."""
     judged = [i for i, a in enumerate(attempts) if class_of(a.outcome, a.signal) not in _NO_VERDICT]
     if judged:
         failed = [i for i in judged if class_of(attempts[i].outcome, attempts[i].signal) in _FAILED]
         index = failed[0] if failed else judged[-1]
-        return _with(case, attempts, index, stability(attempts, judged, failed, index), "")
+        return _decided(attempts, index, stability(attempts, judged, failed, index), "")
     if is_poison(attempts):
-        reason = f"poison pill: the machine went down {machine_losses(attempts)} times under it; force it to run again"
-        return replace(case, outcome=Outcome.NOT_RUN, reason=reason, attempts=attempts)
+        times = machine_losses(attempts)
+        reason = f"poison pill: the machine went down {times} times under it; force it to run again"
+        return {"outcome": Outcome.NOT_RUN, "reason": reason, "attempts": attempts}
     if in_flight:
-        return replace(case, outcome=Outcome.NOT_RUN, reason="running now", attempts=attempts)
+        return {"outcome": Outcome.NOT_RUN, "reason": "running now", "attempts": attempts}
     if aside is not None and (aside[0] >= last_start or not attempts):
-        return replace(case, outcome=aside[1], reason=aside[2], attempts=attempts)
+        return {"outcome": aside[1], "reason": aside[2], "attempts": attempts}
     if not attempts:
-        return case
-    return _with(case, attempts, len(attempts) - 1, "single", attempts[-1].message)
+        return {"outcome": Outcome.NOT_RUN, "reason": "planned, never started"}
+    return _decided(attempts, len(attempts) - 1, "single", attempts[-1].message)
 
 
 def stability(attempts: tuple[AttemptRecord, ...], judged: list[int], failed: list[int], index: int) -> str:
@@ -337,9 +349,12 @@ def stability(attempts: tuple[AttemptRecord, ...], judged: list[int], failed: li
     if len(judged) == 1:
         return "single"
     if failed and len(failed) < len(judged):
-        in_batch = all(attempts[i].level == "batch" and attempts[i].predecessors for i in failed)
-        alone = all(attempts[i].level != "batch" or not attempts[i].predecessors for i in judged if i not in failed)
-        return "context-dependent" if in_batch and alone else f"flaky {len(failed)}/{len(judged)}"
+        passed = [i for i in judged if i not in failed]
+        died_in_company = all(attempts[i].predecessors for i in failed)
+        passed_alone = not any(attempts[i].predecessors for i in passed)
+        if died_in_company and passed_alone:
+            return "context-dependent"
+        return f"flaky {len(failed)}/{len(judged)}"
     like = sum(attempts[i].outcome is attempts[index].outcome and attempts[i].cause is attempts[index].cause
                for i in judged)
     return f"confirmed {like}/{len(judged)}"
@@ -358,12 +373,10 @@ def is_poison(attempts: Iterable[AttemptRecord]) -> bool:
     return machine_losses(attempts) >= POISON_LOSSES
 
 
-def _with(case: CaseRecord, attempts: tuple[AttemptRecord, ...], index: int, stable: str, reason: str) -> CaseRecord:
+def _decided(attempts: tuple[AttemptRecord, ...], index: int, stable: str, reason: str) -> dict[str, Any]:
     chosen = attempts[index]
-    return CaseRecord(
-        id=case.id, key=case.key, row=case.row, workload=case.workload, axes=case.axes, args=case.args, env=case.env,
-        runtime=case.runtime, outcome=chosen.outcome, cause=chosen.cause, signal=chosen.signal,
-        signature=chosen.signature, stability=stable, reason=reason, attempts=attempts, device=case.device,
-        seed=case.seed, deciding=-1 if index == len(attempts) - 1 else index,
-    )
-
+    return {
+        "outcome": chosen.outcome, "cause": chosen.cause, "signal": chosen.signal,
+        "signature": chosen.signature, "stability": stable, "reason": reason, "attempts": attempts,
+        "deciding": -1 if index == len(attempts) - 1 else index,
+    }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import secrets
 import time
 from pathlib import Path
@@ -40,7 +41,7 @@ class Journal:
         self.sync()
 
     def start(self, key: str, attempt: int, **facts: Any) -> None:
-        """Write-ahead: when this returns, the disk knows that the case may be running (and every END before)."""
+        """Write-ahead: when this returns, the disk holds the START and every END before it."""
         self._write(self._line("start", {"key": key, "attempt": attempt, **facts}))
         self.sync()
 
@@ -53,7 +54,7 @@ class Journal:
         self._write(self._line("aside", {"key": key, "outcome": outcome.value, "reason": reason}))
 
     def event(self, kind: str, **data: Any) -> None:
-        """A line that belongs to no attempt: `runtime` (name=, facts=), `device`, `batch`, `note`, `finish` ..."""
+        """A line that belongs to no attempt: `runtime` (name=, facts=), `device`, `batch`, `note` ..."""
         if kind in ("open", "start", "end", "aside", "base"):
             raise ValueError(f"{kind!r} is not an event; it has a method of its own")
         self._write(self._line(kind, data))
@@ -86,8 +87,8 @@ class Journal:
         self.close()
 
     def _head(self, kind: str) -> str:
-        head = (f'{{"v":{RUN_FORMAT},"seq":{self._seq},"writer":"{self.writer}","mono":{time.monotonic():.6f},'
-                f'"wall":{time.time():.6f},"kind":"{kind}"')
+        head = (f'{{"v":{RUN_FORMAT},"seq":{self._seq},"writer":"{self.writer}",'
+                f'"mono":{time.monotonic():.6f},"wall":{time.time():.6f},"kind":"{kind}"')
         self._seq += 1
         return head
 
@@ -109,7 +110,7 @@ class Journal:
 
 def _open_locked(directory: Path, writer: str) -> tuple[str, Path, int]:
     """(name, path, descriptor) of the first journal of this name that no live process holds."""
-    safe = "".join(c if c.isalnum() and c.isascii() or c in "._+-" else "-" for c in writer).lstrip(".") or "main"
+    safe = re.sub(r"[^A-Za-z0-9._+-]", "-", writer).lstrip(".") or "main"
     for number in range(1, _MAX_NAMES):
         name = safe if number == 1 else f"{safe}-{number}"
         path = directory / f"{name}.jsonl"

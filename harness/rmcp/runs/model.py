@@ -1,4 +1,4 @@
-"""Run: what a run directory says after folding. Everything downstream (report, compare, diagnose) reads this."""
+"""Run: what a run directory says after folding. Report, compare and diagnose read this."""
 
 from __future__ import annotations
 
@@ -111,4 +111,4 @@ class Run:
     problems: tuple[Problem, ...] = ()
     finished: bool = False  # the runner wrote its last word; False: it died, was stopped hard, or still runs
     live: bool = False  # a writer still holds its journal open
-    events: tuple[Mapping[str, Any], ...] = ()  # journal lines that belong to no case: device, batch, note ...
+    events: tuple[Mapping[str, Any], ...] = ()  # journal lines of no case: device, batch, note ...

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import gzip
 import json
 import os
@@ -11,7 +13,7 @@ from typing import Any
 
 from rmcp.errors import UserError
 from rmcp.outcome.words import OUTCOMES, Outcome
-from rmcp.runs.codec import check_format
+from rmcp.runs.codec import check_format, parse
 from rmcp.runs.fold import JournalLines, fold_all, is_poison
 from rmcp.runs.identity import boot_id, host_tag
 from rmcp.runs.journal import is_live
@@ -19,7 +21,7 @@ from rmcp.runs.model import Problem, Run
 from rmcp.runs.writer import read_manifest
 
 REPORTS = Path("reports")
-_MAX_LINE = 64 * 1024 * 1024  # bytes; the writer stops at 4 MiB, so more is garbage that must not fill the memory
+_MAX_LINE = 64 * 1024 * 1024  # bytes; the writer stops at 4 MiB, more is garbage; keep it out of the memory
 
 
 def load_run(ref: str | Path, reports: Path = REPORTS) -> Run:
@@ -39,7 +41,7 @@ def find_run(ref: str | Path, reports: Path = REPORTS) -> Path:
     if name == "latest":
         found = _latest(reports)
         if found is None:
-            raise UserError(f"there is no run in {reports}/; make one with `pytest --rmcp-matrix` or `rmcp run`")
+            raise UserError(f"there is no run in {reports}/; `pytest --rmcp-matrix` makes one")
         return found
     if os.sep in name:
         raise UserError(f"{name} is no run directory: it holds no run.json")
@@ -48,7 +50,8 @@ def find_run(ref: str | Path, reports: Path = REPORTS) -> Path:
     if len(matches) == 1:
         return matches[0]
     if matches:
-        raise UserError(f"{name!r} fits {len(matches)} runs in {reports}/: " + ", ".join(p.name for p in matches[:8]))
+        names = ", ".join(p.name for p in matches[:8])
+        raise UserError(f"{name!r} fits {len(matches)} runs in {reports}/: {names}")
     newest = ", ".join(p.name for p in known[-5:]) or "none"
     raise UserError(f"no run {name!r} in {reports}/ (the newest there: {newest}); `rmcp runs` lists them")
 
@@ -80,11 +83,12 @@ def read_run(path: Path) -> Run:
     journals = journal_files(path)
     live = {journal: is_live(journal) for journal in journals}
     here = manifest.get("host_tag") == host_tag()
-    folded = fold_all(
-        plan_records(path, manifest),
-        [JournalLines(journal.name, journal_records(journal), live[journal]) for journal in journals],
-        boot_id() if here else None,
-    )
+    with _no_collection():
+        folded = fold_all(
+            plan_records(path, manifest),
+            [JournalLines(journal.name, journal_records(journal), live[journal]) for journal in journals],
+            boot_id() if here else None,
+        )
     problems = folded.problems
     planned = manifest.get("plan", {}).get("cases")
     if isinstance(planned, int) and planned != len(folded.cases):
@@ -143,9 +147,9 @@ def plan_records(path: Path, manifest: Mapping[str, Any]) -> Iterator[dict[str, 
     """The planned cases as dicts; a line that cannot be parsed is ``{"what": why}``."""
     for line in plan_texts(path, manifest):
         try:
-            record = json.loads(line)
+            record = parse(line.decode())
             yield record if isinstance(record, dict) else {"what": "no object"}
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             yield {"what": str(error)}
 
 
@@ -156,7 +160,7 @@ def journal_records(path: Path) -> Iterator[dict[str, Any]]:
         while line := file.readline(_MAX_LINE):
             number += 1
             try:
-                record = json.loads(line)
+                record = parse(line.decode())
             except (ValueError, RecursionError):
                 # A prefix of an object never parses, so a line that lacks only its newline is whole.
                 torn = not line.endswith(b"\n")
@@ -168,6 +172,18 @@ def journal_records(path: Path) -> Iterator[dict[str, Any]]:
                 yield record
             else:
                 yield {"kind": "unreadable", "at": number, "what": "a line that is no object"}
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """No cycle collector while a million objects come that all stay: it would walk them again and again."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def _latest(reports: Path) -> Path | None:

@@ -31,7 +31,7 @@ from rmcp.runs.identity import boot_id, host_tag
 from rmcp.runs.journal import Journal, sync_directory
 from rmcp.runs.model import RUN_FORMAT
 
-_GZIP_FROM = 10_000  # cases; below, a plan that a person can read with `less` is worth more than its megabytes
+_GZIP_FROM = 10_000  # cases; below that, a plan that a person can read is worth more than its megabytes
 _SLUG = 60  # characters of the case id in a folder name: names stay under the 255 bytes of every file system
 
 
@@ -48,7 +48,9 @@ class RunDirectory:
         """A journal of one's own for this process (`main`, or the xdist worker's name)."""
         return Journal(self.path / "journal", writer_name)
 
-    def store_attempt(self, case: Case, attempt: Attempt, extra: Mapping[str, bytes | str] | None = None) -> str | None:
+    def store_attempt(
+        self, case: Case, attempt: Attempt, extra: Mapping[str, bytes | str] | None = None
+    ) -> str | None:
         """Write the evidence of an attempt; the folder relative to the run, or None when the disk refused.
 
         ``extra`` adds files by name (kernel.log, repro.py ...). Empty evidence makes no file.
@@ -64,9 +66,10 @@ class RunDirectory:
         try:
             relative = _new_folder(self.path, base, attempt.number)
             for name, content in files.items():
+                if isinstance(content, str):
+                    content = content.encode("utf-8", "backslashreplace")
                 if content:
-                    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
-                    (self.path / relative / name).write_bytes(data)
+                    (self.path / relative / name).write_bytes(content)
         except OSError as error:
             self.trouble.append(f"evidence of {case.id}, attempt {attempt.number}, not stored: {error}")
             return None
@@ -91,7 +94,8 @@ def create_run_from_lines(
         building = directory / f".{run_id}.new"
         building.mkdir()
     except OSError as error:
-        raise UserError(f"cannot make a run in {directory}: {error}; choose another folder with --rmcp-out") from error
+        hint = "choose another folder with --rmcp-out"
+        raise UserError(f"cannot make a run in {directory}: {error}; {hint}") from error
     try:
         full = _fill(building, run_id, lines, count, manifest)
         final = directory / run_id
@@ -138,7 +142,9 @@ def slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9.+]+", "-", text).strip("-.")[:_SLUG].rstrip("-.") or "case"
 
 
-def _fill(path: Path, run_id: str, lines: Iterable[str], count: int, manifest: Mapping[str, Any]) -> dict[str, Any]:
+def _fill(
+    path: Path, run_id: str, lines: Iterable[str], count: int, manifest: Mapping[str, Any]
+) -> dict[str, Any]:
     for name in ("journal", "attempts"):
         (path / name).mkdir()
     name = "plan.jsonl.gz" if count > _GZIP_FROM else "plan.jsonl"
