@@ -1,0 +1,186 @@
+"""Planted faults: how often `rmcp explain` finds the rule, with and without probes.
+
+    python benchmarks/localise.py [--plants 300] [--seed 1] [--only plain|probe]
+
+A simulated matrix of 6 axes and 2,000 cells (runtime 5, env 4, memory format 2, dtype 2, shape size 5, channels 5).
+Two signatures at once, each planted by a random conjunction of one to four predicates; where both hold, the first one
+shows. One cell in ten is flaky: its attempts fail with chance 1/2 inside its rule and 1/5 outside, for either signature.
+Every cell that is tried has three attempts.
+
+- plain: all 2,000 cells were run. Right: the rule that is reported has the planted rule's extension on the cells that
+  say anything about it, so the planted rule is in the reported set; "named" counts those that list it.
+- probe: a random tenth of the cells was run, and at most 40 further cells may be (for one signature). Right: the rule
+  that is reported holds in exactly the planted cells of all 2,000 (cells masked by the other signature aside).
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import random
+import statistics
+import time
+from collections.abc import Sequence
+
+from rmcp.diagnose.features import Value, features_of
+from rmcp.diagnose.localise import Finding, clear_tallies, firm_cells, localise, price
+from rmcp.diagnose.probe import Budget, explore
+from rmcp.diagnose.space import Evidence, Space, Tally, bits, mask_of
+
+RUNTIMES = ("5.2", "5.7", "6.0", "6.2", "6.4")
+ENVS = ("stock", "no-sdma", "no-direct", "no-winograd")
+SIZES = (7, 16, 28, 43, 56)
+CHANNELS = (3, 16, 20, 32, 64)
+ATTEMPTS = 3
+FLAKY_SHARE = 0.1
+
+
+def matrix() -> list[dict[str, Value]]:
+    """Features of the 2,000 cells."""
+    cells = []
+    for rocm, env, layout, dtype, size, channels in itertools.product(
+        RUNTIMES, ENVS, ("contiguous", "channels_last"), ("float32", "float16"), SIZES, CHANNELS
+    ):
+        axes = {
+            "rocm": rocm, "env": env, "memory_format": layout, "dtype": dtype, "h": str(size), "c": str(channels),
+        }  # fmt: skip
+        args = {"n": 1, "c": channels, "h": size, "w": size, "k": 16, "kernel": 3, "padding": 1, "dtype": dtype}
+        cells.append(features_of(axes, args))
+    return cells
+
+
+class World:
+    """One draw: two planted rules, flaky cells, and a die for the attempts."""
+
+    def __init__(self, space: Space, rng: random.Random, least: int) -> None:
+        self.space, self.rng = space, rng
+        self.rules = [self._plant(least), self._plant(least)]
+        while self.rules[1][1] & ~self.rules[0][1] == 0 or self._visible(1).bit_count() < least:
+            self.rules = [self._plant(least), self._plant(least)]
+        self.flaky = {i for i in range(len(space.cells)) if rng.random() < FLAKY_SHARE}
+
+    def _plant(self, least: int) -> tuple[tuple[int, ...], int]:
+        while True:
+            terms = tuple(self.rng.sample(range(len(self.space.masks)), self.rng.randint(1, 4)))
+            mask = self.space.extension(terms)
+            minimal = all(self.space.extension(t for t in terms if t != term) != mask for term in terms)
+            if mask.bit_count() >= least and minimal and mask.bit_count() < len(self.space.cells) // 2:
+                return terms, mask
+
+    def _visible(self, which: int) -> int:
+        return self.rules[which][1] & ~(self.rules[0][1] if which else 0)
+
+    def attempt(self, cell: int) -> int | None:
+        """Which signature one attempt of a cell ends with; None when it passes."""
+        for which, (_, mask) in enumerate(self.rules):
+            inside = bool(mask >> cell & 1)
+            chance = (0.5 if inside else 0.2) if cell in self.flaky else float(inside)
+            if self.rng.random() < chance:
+                return which
+        return None
+
+    def tallies(self, cells: Sequence[int]) -> tuple[list[dict[int, Tally]], list[set[int]]]:
+        """Per signature: tallies of these cells, and the cells that ended with the other signature."""
+        found: list[dict[int, Tally]] = [{}, {}]
+        others: list[set[int]] = [set(), set()]
+        for cell in cells:
+            ends = [self.attempt(cell) for _ in range(ATTEMPTS)]
+            for which in (0, 1):
+                if (1 - which) in ends:
+                    others[which].add(cell)
+                found[which][cell] = Tally(ends.count(which), ends.count(None))
+        return found, others
+
+
+def plain(space: Space, plants: int, seed: int) -> None:
+    """The figure without probes."""
+    rng = random.Random(seed)
+    right = named = total = 0
+    seconds = []
+    for _ in range(plants):
+        world = World(space, rng, least=4)
+        tallies, others = world.tallies(range(len(space.cells)))
+        for which in (0, 1):
+            start = time.perf_counter()
+            answer = localise(space, tallies[which], others[which])
+            seconds.append(time.perf_counter() - start)
+            total += 1
+            planted = world.rules[which][1]
+            evidence = Evidence(clear_tallies(tallies[which], others[which]))
+            known = firm_cells(evidence, mask_of(others[which]))
+            first: Finding | None = answer.findings[0] if answer.findings else None
+            if first and (first.hypothesis.mask ^ planted) & known == 0:
+                right += 1
+                named += any(h.mask == planted for h in (first.hypothesis, *first.rivals))
+            elif args.verbose:
+                got = " & ".join(space.atoms[t].text() for t in first.hypothesis.terms) if first else "nothing"
+                want = " & ".join(space.atoms[t].text() for t in world.rules[which][0])
+                n = planted.bit_count()
+                cost = price(space) * len(world.rules[which][0])
+                better = evidence.score(planted) - cost
+                print(f"  wanted {want} ({n} cells) scores {better:.1f}\n     got {got} ({first and first.counts})"
+                      f" scores {first.hypothesis.score if first else 0:.1f}, differ firmly in "
+                      f"{[str(tallies[which][i]) for i in bits((first.hypothesis.mask ^ planted) & known)]}")
+    print(
+        f"without probes: {right} of {total} rules found ({100 * right / total:.1f} %), planted rule itself listed in "
+        f"{named}; {len(space.masks)} predicates, median {statistics.median(seconds):.2f} s, worst {max(seconds):.2f} s"
+    )
+
+
+def probed(space: Space, plants: int, seed: int) -> None:
+    """The figure with at most 40 probes for each signature, from a tenth of the cells."""
+    rng = random.Random(seed + 1)
+    right = settled = total = 0
+    used: list[int] = []
+    seconds = []
+    for _ in range(plants):
+        world = World(space, rng, least=4)
+        while True:  # a fault that was never seen cannot be explained: the sample must have met both
+            sample = rng.sample(range(len(space.cells)), len(space.cells) // 10)
+            tallies, others = world.tallies(sample)
+            if all(any(t.failed == ATTEMPTS for t in found.values()) for found in tallies):
+                break
+            world = World(space, rng, least=4)
+        for which in (0, 1):
+            start = time.perf_counter()
+
+            def run(cell: int, which: int = which, world: World = world) -> tuple[Tally, bool]:
+                ends = [world.attempt(cell) for _ in range(ATTEMPTS)]
+                return Tally(ends.count(which), ends.count(None)), (1 - which) in ends
+
+            answer = explore(space, tallies[which], others[which], run, Budget(probes=40))
+            seconds.append(time.perf_counter() - start)
+            total += 1
+            used.append(len(answer.probes))
+            settled += answer.settled
+            planted = world.rules[which][1]
+            masked = world.rules[1 - which][1] if which else 0
+            found = answer.finding.hypothesis.mask if answer.finding else 0
+            ok = (found ^ planted) & ~masked == 0
+            right += ok
+            if not ok and args.verbose:
+                got = " & ".join(space.atoms[t].text() for t in answer.finding.hypothesis.terms) if found else "nothing"
+                want = " & ".join(space.atoms[t].text() for t in world.rules[which][0])
+                print(f"  wanted {want} ({planted.bit_count()} cells)\n     got {got} settled {answer.settled} "
+                      f"after {len(answer.probes)}, {len(bits(found ^ planted))} cells differ, which {which}")
+    print(
+        f"with probes: {right} of {total} rules exact ({100 * right / total:.1f} %), at most 40 probes each: median "
+        f"{statistics.median(used):.0f}, worst {max(used)}, settled {settled}; median {statistics.median(seconds):.2f} s"
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--plants", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", choices=("plain", "probe"))
+    parser.add_argument("--verbose", action="store_true")
+    args = parser.parse_args()
+    started = time.perf_counter()
+    the_space = Space(matrix(), ("rocm", "env", "memory_format", "dtype", "h", "c"))
+    print(f"{len(the_space.cells)} cells, {len(the_space.masks)} distinct predicates, {args.plants} plants of two rules, "
+          f"built in {time.perf_counter() - started:.2f} s")
+    if args.only != "probe":
+        plain(the_space, args.plants, args.seed)
+    if args.only != "plain":
+        probed(the_space, args.plants, args.seed)
