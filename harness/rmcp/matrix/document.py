@@ -120,7 +120,7 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """A failure that is known. Empty ``causes``, ``signals``, ``signatures``: any; the last two are patterns."""
+    """A known failure. Empty ``causes``, ``signals``, ``signatures``: any; the last two are patterns."""
 
     where: Expression | None
     outcomes: tuple[Outcome, ...]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from rmcp.matrix.expressions import NUMBER, TEXT, VERSION
 from rmcp.matrix.model import Case
+from rmcp.matrix.versions import NUMBER, TEXT, VERSION
 
 # Facts of the machine, known when the case's runtime has started. An axis or an argument of the same name
 # goes before (conv2d has an argument `kernel`; the system's kernel is also `linux`).

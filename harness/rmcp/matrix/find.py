@@ -1,0 +1,72 @@
+"""Finds matrix files: a shipped matrix by name, a file, a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from rmcp.errors import UserError
+from rmcp.matrix.errors import did_you_mean
+from rmcp.matrix.load import EXPECT_SUFFIX
+
+DEFAULT_MATRIX = "conv2d"
+SUFFIXES = (".yaml", ".yml")
+
+
+def shipped_folder() -> Path:
+    """Folder of the shipped matrices: inside the wheel, or the repository's in an editable install."""
+    package = Path(__file__).resolve().parents[1]
+    packaged = package / "_matrices"
+    return packaged if packaged.is_dir() else package.parents[1] / "matrices"
+
+
+def find_matrix(name: str | None) -> Path:
+    """The one matrix file that NAME or FILE stands for; None is the shipped default.
+
+    Raises UserError when there is none, and when a folder holds more than one.
+    """
+    paths = find_matrices(name)
+    if len(paths) != 1:
+        listed = ", ".join(path.name for path in paths[:5])
+        raise UserError(f"{name} holds {len(paths)} matrices ({listed} ...); name one of them")
+    return paths[0]
+
+
+def find_matrices(name: str | None) -> list[Path]:
+    """All matrix files that NAME, FILE or FOLDER stands for, sorted; never an empty list."""
+    text = DEFAULT_MATRIX if name is None else name
+    path = Path(text).expanduser()
+    if path.is_dir() and ("/" in text or not _shipped(text)):
+        paths = sorted(_matrices_in(path))
+        if not paths:
+            raise UserError(f"the folder {path} holds no matrix (*.yaml)")
+        return paths
+    if path.is_file():
+        return [path]
+    shipped = _shipped(text)
+    if shipped is not None:
+        return [shipped]
+    names = [found.stem for found in _matrices_in(shipped_folder())]
+    hint = did_you_mean(text, names)
+    raise UserError(
+        f"there is no matrix {text!r}: no such file or folder, and none of that name is shipped; {hint}"
+    )
+
+
+def shipped_matrices() -> list[Path]:
+    """All shipped matrices, sorted by name."""
+    return sorted(_matrices_in(shipped_folder()))
+
+
+def _shipped(name: str) -> Path | None:
+    if "/" in name or name in ("", ".", ".."):
+        return None
+    path = shipped_folder() / f"{name}.yaml"
+    return path if path.is_file() else None
+
+
+def _matrices_in(folder: Path) -> Iterator[Path]:
+    if folder.is_dir():
+        for path in folder.iterdir():
+            if path.suffix in SUFFIXES and not path.name.endswith(EXPECT_SUFFIX) and path.is_file():
+                yield path

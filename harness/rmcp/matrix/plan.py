@@ -1,0 +1,32 @@
+"""Plan: the cases of a matrix, how many each step left, and why a case is in or out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rmcp.matrix.document import Matrix, Reduce, Setting
+from rmcp.matrix.model import Case
+from rmcp.matrix.reduce import Coverage
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of the expansion and the number of cases after it."""
+
+    name: str
+    count: int
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """``full`` is the size of the product without what `exclude` takes out."""
+
+    matrix: Matrix
+    profile: str | None
+    cases: tuple[Case, ...]
+    steps: tuple[Step, ...]
+    full: int
+    coverage: Coverage | None = None
+    reduce: Reduce | None = None
+    settings: tuple[Setting, ...] = ()

@@ -1,0 +1,54 @@
+"""Chooses cases: by expression, and by shard (hash of the key, so that shards are stable under edits)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from rmcp.errors import UserError
+from rmcp.matrix.expressions import Expression, compile_expression
+from rmcp.matrix.facts import MACHINE_FACTS, CaseFacts, known_names
+from rmcp.matrix.model import Case
+
+_SHARD = re.compile(r"([0-9]{1,6})/([0-9]{1,6})")
+
+
+def select(cases: Iterable[Case], expression: str | Expression) -> tuple[Case, ...]:
+    """The cases for which the expression is true. Raises UserError for a mistake in it.
+
+    Facts of the machine (gfx, rocm ...) are not known yet when cases are chosen; they are refused.
+    """
+    cases = tuple(cases)
+    if isinstance(expression, str):
+        expression = compile_expression(expression, _names(cases))
+    return tuple(case for case in cases if expression.matches(CaseFacts(case)))
+
+
+def _names(cases: tuple[Case, ...]) -> dict[str, str]:
+    axes = dict.fromkeys(cases[0].axes if cases else (), "")
+    args: set[str] = set()
+    seen: set[int] = set()
+    for case in cases:
+        if id(case.args) not in seen:  # cases share their argument mappings
+            seen.add(id(case.args))
+            args.update(case.args)
+    names = known_names(axes, args)
+    return {
+        name: kind
+        for name, kind in names.items()
+        if name not in MACHINE_FACTS or name in axes or name in args
+    }
+
+
+def shard(cases: Iterable[Case], part: str) -> tuple[Case, ...]:
+    """Part ``"2/5"`` of the cases: those whose key falls into the second fifth of the hash range."""
+    found = _SHARD.fullmatch(part.strip())
+    number, count = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not 1 <= number <= count:
+        raise UserError(f"a shard is written NUMBER/COUNT, for example 2/5; found {part!r}")
+    return tuple(case for case in cases if shard_of(case.key, count) == number)
+
+
+def shard_of(key: str, count: int) -> int:
+    """Number (from 1) of the shard that a key belongs to."""
+    return int(key[:15], 16) % count + 1
