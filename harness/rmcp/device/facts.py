@@ -1,0 +1,240 @@
+"""What this machine is: GPUs, driver, kernel, CPU, ROCm. Standard library only; every read bounded.
+
+`host_facts` reads (in a child, see snapshot.py) and `facts_of` interprets; the second is pure, so that a captured
+tree or a saved host is a test.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rmcp.device.gpus import Gpu, find_gpus
+from rmcp.device.parameters import meaning
+from rmcp.device.snapshot import Snapshot, relevant_cmdline, take_snapshot
+
+# Bits of /proc/sys/kernel/tainted (kernel Documentation/admin-guide/tainted-kernels.rst).
+_TAINT = {
+    0: "proprietary module",
+    1: "module forced in",
+    2: "out of specification",
+    3: "module forced out",
+    4: "machine check",
+    5: "bad page",
+    6: "user request",
+    7: "kernel died (oops)",
+    8: "ACPI table overridden",
+    9: "kernel warning",
+    10: "staging driver",
+    11: "firmware bug worked around",
+    12: "out-of-tree module",
+    13: "unsigned module",
+    14: "soft lockup",
+    15: "live-patched",
+}
+
+
+@dataclass(frozen=True)
+class Cpu:
+    """The processor. ``cores`` is None where the kernel does not tell; memory in bytes."""
+
+    model: str = ""
+    logical: int = 0
+    cores: int | None = None
+    memory_bytes: int = 0
+    memory_limit_bytes: int | None = None
+    virtual_machine: bool = False
+
+
+@dataclass(frozen=True)
+class ModuleParameter:
+    """One amdgpu module parameter as the kernel has it, and what that value does."""
+
+    name: str
+    value: str
+    meaning: str = ""
+
+
+@dataclass(frozen=True)
+class Access:
+    """A device file: whether this user may read and write it, its mode and group number."""
+
+    path: str
+    usable: bool
+    mode: str = ""
+    gid: int | None = None
+
+
+@dataclass(frozen=True)
+class HostFacts:
+    """Everything that is known of the machine. Strings are empty and sequences are too where nothing was found."""
+
+    hostname: str = ""
+    boot_id: str = ""
+    kernel: str = ""
+    distribution: str = ""
+    cmdline: str = ""  # only the words that matter for devices
+    taint: int = 0
+    taint_reasons: tuple[str, ...] = ()
+    lockdown: str = ""
+    secure_boot: bool | None = None
+    container: str = ""
+    cpu: Cpu = Cpu()
+    gpus: tuple[Gpu, ...] = ()
+    amdgpu_version: str = ""
+    parameters: tuple[ModuleParameter, ...] = ()
+    rocm: str = ""  # of the system; torch wheels carry their own ROCm, so it need not be the tested one
+    rocm_installations: Mapping[str, str] = field(default_factory=dict)
+    nvidia_driver: str = ""
+    access: tuple[Access, ...] = ()
+    problems: tuple[str, ...] = ()
+    wedged: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """The facts as JSON-able values."""
+        return dataclasses.asdict(self)
+
+    def parameter(self, name: str) -> str | None:
+        """Value of an amdgpu module parameter; None when it is not known."""
+        return next((one.value for one in self.parameters if one.name == name), None)
+
+
+def host_facts(root: Path = Path("/"), *, deadline_s: float) -> HostFacts:
+    """The facts of the machine under ``root``, read within ``deadline_s`` seconds.
+
+    ``root`` may be a captured tree or a file that `rmcp doctor --save` wrote. What did not answer is in ``problems``
+    and ``wedged``. Raises UserError when ``root`` does not exist.
+    """
+    return facts_of(take_snapshot(root, deadline_s=deadline_s))
+
+
+def facts_of(snap: Snapshot) -> HostFacts:
+    """Interpret a snapshot. Pure; a file that makes no sense is a line in ``problems``, never an exception."""
+    problems = list(snap.problems)
+    installations = {
+        "/" + path.removesuffix("/.info/version"): text.strip()
+        for path, text in sorted(snap.files.items())
+        if path.startswith("opt/rocm") and path.endswith("/.info/version")
+    }
+    taint = _int(snap.get("proc/sys/kernel/tainted"))
+    return HostFacts(
+        hostname=snap.get("proc/sys/kernel/hostname"),
+        boot_id=snap.get("proc/sys/kernel/random/boot_id"),
+        kernel=snap.get("proc/sys/kernel/osrelease"),
+        distribution=_os_release(snap.get("etc/os-release")).get("PRETTY_NAME", ""),
+        cmdline=relevant_cmdline(snap.get("proc/cmdline"))[0],
+        taint=taint,
+        taint_reasons=tuple(text for bit, text in _TAINT.items() if taint >> bit & 1),
+        lockdown="".join(re.findall(r"\[(\w+)\]", snap.get("sys/kernel/security/lockdown"))),
+        secure_boot=_secure_boot(snap),
+        container="podman"
+        if "run/.containerenv" in snap.files
+        else "docker"
+        if ".dockerenv" in snap.files
+        else "",
+        cpu=_cpu(snap),
+        gpus=find_gpus(snap, problems),
+        amdgpu_version=snap.get("sys/module/amdgpu/version"),
+        parameters=tuple(
+            ModuleParameter(name, value, meaning(name, value))
+            for name, value in sorted(snap.below("sys/module/amdgpu/parameters"))
+        ),
+        rocm=installations.get("/opt/rocm") or next(iter(installations.values()), ""),
+        rocm_installations=installations,
+        nvidia_driver=_nvidia(snap.get("proc/driver/nvidia/version")),
+        access=tuple(
+            _access("/" + path, text) for path, text in sorted(snap.files.items()) if path.startswith("dev/")
+        ),
+        problems=tuple(problems),
+        wedged=snap.wedged,
+    )
+
+
+def flat(facts: HostFacts, runtime_facts: Mapping[str, Any]) -> dict[str, str]:
+    """The names of the expression language: gfx, rocm, torch, kernel, device, host. What is not known is empty.
+
+    ``runtime_facts`` are what a runtime's zygote reported (torch, hip, cuda, device, device_name, gfx, pci); ``rocm`` is
+    the version that torch was built with, because a wheel carries its own libraries.
+    """
+    device = str(runtime_facts.get("device") or "cpu").partition(":")[0]
+    hip = str(runtime_facts.get("hip") or "")
+    if device == "cuda" and hip:
+        device = "rocm"
+    gfx = str(runtime_facts.get("gfx") or "").partition(":")[0]
+    if not gfx and device == "rocm":
+        amd = [gpu for gpu in facts.gpus if gpu.gfx]
+        pinned = [gpu for gpu in amd if gpu.pci and gpu.pci == runtime_facts.get("pci")]
+        gfx = (pinned or amd)[0].gfx if amd else ""
+    return {
+        "gfx": gfx,
+        "rocm": ".".join(re.findall(r"\d+", hip)[:2]),
+        "torch": str(runtime_facts.get("torch") or "").partition("+")[0],
+        "kernel": facts.kernel,
+        "device": device,
+        "host": facts.hostname,
+    }
+
+
+def _cpu(snap: Snapshot) -> Cpu:
+    text = snap.get("proc/cpuinfo")
+    lines = [line.partition(":") for line in text.splitlines()]
+    pairs = [(key.strip(), value.strip()) for key, _, value in lines]
+    first = dict(reversed(pairs))
+    logical = sum(1 for key, _ in pairs if key == "processor") or _count(
+        snap.get("sys/devices/system/cpu/online")
+    )
+    cores: set[tuple[str, str]] = set()
+    package = ""
+    for key, value in pairs:
+        if key == "physical id":
+            package = value
+        elif key == "core id":
+            cores.add((package, value))
+    memory = re.search(r"MemTotal:\s+(\d+) kB", snap.get("proc/meminfo"))
+    limit = snap.get("sys/fs/cgroup/memory.max")
+    return Cpu(
+        model=first.get("model name") or first.get("Model") or first.get("CPU part", ""),
+        logical=logical,
+        cores=len(cores) or None,
+        memory_bytes=int(memory[1]) * 1024 if memory else 0,
+        memory_limit_bytes=int(limit) if limit.isdigit() else None,
+        virtual_machine="hypervisor" in first.get("flags", "").split(),
+    )
+
+
+def _count(ranges: str) -> int:
+    """How many numbers a kernel list such as ``0-3,8`` holds."""
+    total = 0
+    for low, high in re.findall(r"(\d+)(?:-(\d+))?", ranges):
+        total += int(high or low) - int(low) + 1
+    return total
+
+
+def _os_release(text: str) -> dict[str, str]:
+    pairs = (line.partition("=") for line in text.splitlines() if "=" in line)
+    return {key: value.strip().strip("\"'") for key, _, value in pairs}
+
+
+def _secure_boot(snap: Snapshot) -> bool | None:
+    """The EFI variable: four bytes of attributes, then one byte."""
+    text = snap.files.get("sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c")
+    return None if not text else text[-1] == "\x01"
+
+
+def _nvidia(text: str) -> str:
+    found = re.search(r"NVIDIA.*Kernel Module.*?\s(\d+\.\d+(?:\.\d+)?)\s", text)
+    return found[1] if found else ""
+
+
+def _access(path: str, text: str) -> Access:
+    said = dict(part.partition("=")[::2] for part in text.split())
+    gid = said.get("gid", "")
+    return Access(path, said.get("rw") == "1", said.get("mode", ""), int(gid) if gid.isdigit() else None)
+
+
+def _int(text: str) -> int:
+    return int(text) if text.isdigit() else 0
