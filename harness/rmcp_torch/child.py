@@ -55,11 +55,10 @@ def _prepare(ends: ChildEnds, fresh: bool) -> None:
     faulthandler.enable(file=ends.stacks_fd, all_threads=True)
     faulthandler.register(signal.SIGQUIT, file=ends.stacks_fd, all_threads=True, chain=False)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    for stream in (sys.stdout, sys.stderr):
-        # What was printed must be in the pipe when the process is shot.
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(line_buffering=True, errors="backslashreplace")
+    # New streams, because the inherited ones belong to other files; line-buffered, because what was printed must
+    # be in the pipe when the process is shot.
+    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
     if not fresh:
         _forget_inherited_exit_handlers()
     try:

@@ -10,6 +10,7 @@ import os
 import select
 import signal
 import time
+import traceback
 from typing import Any, Callable, Dict, List, NoReturn, Optional, Set, Tuple
 
 from rmcp_torch import ladder, linux
@@ -25,6 +26,7 @@ _POLL_MAX_S = 1.0  # look at the clock at least this often, whatever the kernel 
 _STACK_BYTES = 256 * 1024  # of a faulthandler dump
 _HIGH_FD = 230  # private descriptors live up here, away from code that closes or scribbles on low ones
 _NR_PIDFD_OPEN = 434
+_CHILD_BROKEN = 71  # EX_OSERR: the child failed before the case; its text is on stderr
 
 
 class ChildEnds:
@@ -125,7 +127,7 @@ def fork_child(entry: Callable[[ChildEnds], NoReturn], memory_dump: bool = True)
         try:
             linux.die_with_parent(signal.SIGKILL)
             if os.getppid() != parent:
-                os._exit(70)
+                os._exit(_CHILD_BROKEN)
             os.setsid()
             null = os.open(os.devnull, os.O_RDONLY)
             os.dup2(null, 0)
@@ -134,8 +136,10 @@ def fork_child(entry: Callable[[ChildEnds], NoReturn], memory_dump: bool = True)
             ends = ChildEnds(_high(command_r), _high(result_w), _high(stacks), marker)
             _close_all_but({0, 1, 2, ends.command_fd, ends.result_fd, ends.stacks_fd})
             entry(ends)
+        except BaseException:
+            os.write(2, ("rmcp: the child could not start\n" + traceback.format_exc()).encode("utf-8", "replace"))
         finally:
-            os._exit(71)
+            os._exit(_CHILD_BROKEN)
     for fd in (command_r, result_w, stdout_w, stderr_w):
         os.close(fd)
     for fd in (result_r, stdout_r, stderr_r):

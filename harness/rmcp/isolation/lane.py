@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,6 +30,7 @@ _START_TRIES = 2  # a runtime that twice failed to start is not started for ever
 _EXIT_BUDGET_S = 30.0  # a GPU teardown is slow, 10 s have been seen; longer is a deadlock
 _MEMORY_SHARE = 0.8  # of the machine's memory: a case on the CPU may take that much, then malloc fails in it
 _FILE_BYTES = 8 * 1024**3  # largest file a case may write into its scratch folder
+_ENGINE_S = 15.0  # for the engine to kill and remove one container
 _BATCH_SIZE = 50  # cases of a batch child, so that what accumulates in a process stays bounded
 
 
@@ -45,6 +47,8 @@ class LaneOptions:
     memory: int | None = None
     batch_size: int = _BATCH_SIZE
     kill_grace: float = ladder.KILL_GRACE_S
+    miopen_root: Path | None = None  # for private MIOpen databases; None on a machine without ROCm's driver
+    mounts: tuple[Path, ...] = ()  # folders that a container must see
 
 
 @dataclass
@@ -73,8 +77,6 @@ class Lane:
         self._tick = tick
         self._seats: dict[str, _Seat] = {}
         self._failed: dict[str, list[Attempt]] = {}
-        self._launches: dict[str, Launch] = {}
-        self._current: _Seat | None = None
         self._devices: dict[tuple[str, str], dict[str, Any]] = {}
 
     # -- what callers use -------------------------------------------------------------------------
@@ -153,14 +155,16 @@ class Lane:
         try:
             plan = launch(
                 case.runtime, case.env, base_env=self._options.base_env, package_dir=PACKAGE_DIR,
-                control="stdio" if case.runtime.image else "fd",
+                miopen_root=self._options.miopen_root, mounts=self._options.mounts,
             )  # fmt: skip
+            for folder in plan.folders:
+                os.makedirs(folder, exist_ok=True)
             options = ["--import", "" if case.workload in TORCH_FREE else "torch"]
             if level == "exec":
                 options.append("--bare")
             elif ":" not in case.workload:
                 options += ["--warm", case.workload]
-            return ZygoteProcess(plan.argv, plan.env, options=options, control=plan.control, stop=plan.stop())
+            return ZygoteProcess(plan.argv, plan.env, options=options, control=plan.control, stop=_container_stop(plan))
         except (OSError, UserError) as error:
             name = case.runtime.python or case.runtime.image or "this interpreter"
             raise _StartFailed(Attempt(harness=f"could not start {name}: {error}", level=level)) from error
@@ -237,7 +241,6 @@ class Lane:
         }
         ladder_s = ladder.DUMP_GRACE_S + ladder.TERM_GRACE_S + self._options.kill_grace
         until = time.monotonic() + life + ladder_s + _GUARD_MARGIN_S
-        self._current = seat
         try:
             seat.process.send(message)
             while True:
@@ -255,8 +258,6 @@ class Lane:
             seat.process.kill()
             self._seats.pop(key, None)
             raise
-        finally:
-            self._current = None
         if answer is None:
             seat.process.kill()
             self._seats.pop(key, None)
@@ -290,6 +291,21 @@ class Lane:
             if total is not None:
                 limits["DATA"] = int(total * _MEMORY_SHARE)
         return limits
+
+
+def _container_stop(plan: Launch) -> Callable[[], None] | None:
+    """What ends a container from outside: it outlives the engine's client that a signal reaches."""
+    if not plan.kill:
+        return None
+
+    def stop() -> None:
+        for argv in (plan.kill, plan.remove):
+            try:
+                subprocess.run(argv, capture_output=True, timeout=_ENGINE_S, check=False)
+            except (OSError, subprocess.TimeoutExpired):
+                pass
+
+    return stop
 
 
 class _StartFailed(Exception):

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rmcp.outcome.words import Outcome, OutcomeClass, class_of
+from rmcp.outcome.words import Outcome, OutcomeClass, Verdict, class_of
 from rmcp.runs.codec import Sharing, attempt_from_dict
 from rmcp.runs.model import RUN_FORMAT, AttemptRecord, CaseRecord, Problem
 
@@ -61,6 +61,7 @@ class _Trail:
 
     starts: list[_Started] = field(default_factory=list)
     aside: tuple[float, Outcome, str] | None = None
+    verdict: tuple[float, Verdict, str] | None = None
 
 
 @dataclass
@@ -173,6 +174,10 @@ def _read_journal(reading: _Reading, journal: JournalLines) -> None:
                 trail = reading.trails.setdefault(str(line["key"]), _Trail())
                 aside = (float(line["wall"]), Outcome(line["outcome"]), str(line.get("reason", "")))
                 trail.aside = max(trail.aside, aside) if trail.aside else aside
+            elif kind == "verdict":
+                trail = reading.trails.setdefault(str(line["key"]), _Trail())
+                verdict = (float(line["wall"]), Verdict(line["verdict"]), str(line.get("reason", "")))
+                trail.verdict = max(trail.verdict, verdict) if trail.verdict else verdict
             elif kind == "finish":
                 if float(line["wall"]) >= reading.finished:
                     reading.finished, reading.finished_boot = float(line["wall"]), boot
@@ -252,6 +257,9 @@ def _cases(
             decision = decide(())
         else:
             decision = decide(*_attempts(reading, trail, boot_id_now), trail.aside)
+            if trail.verdict is not None:
+                decision["verdict"] = trail.verdict[1]
+                decision["reason"] = trail.verdict[2] or decision.get("reason", "")
         cases.append(CaseRecord(**planned, **decision))
     return tuple(cases)
 

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rmcp.outcome.words import Outcome
+from rmcp.outcome.words import Outcome, Verdict
 from rmcp.runs.codec import attempt_text, dump
 from rmcp.runs.identity import boot_id, host_tag
 from rmcp.runs.model import RUN_FORMAT, AttemptRecord
@@ -53,9 +53,13 @@ class Journal:
         """A case that is not started: `unsupported`, `blocked` or `not-run`, and why."""
         self._write(self._line("aside", {"key": key, "outcome": outcome.value, "reason": reason}))
 
+    def verdict(self, key: str, verdict: Verdict, reason: str = "") -> None:
+        """The outcome held against the expectation of the day; kept apart from the outcome itself."""
+        self._write(self._line("verdict", {"key": key, "verdict": verdict.value, "reason": reason}))
+
     def event(self, kind: str, **data: Any) -> None:
         """A line that belongs to no attempt: `runtime` (name=, facts=), `device`, `batch`, `note` ..."""
-        if kind in ("open", "start", "end", "aside", "base"):
+        if kind in ("open", "start", "end", "aside", "verdict", "base"):
             raise ValueError(f"{kind!r} is not an event; it has a method of its own")
         self._write(self._line(kind, data))
 

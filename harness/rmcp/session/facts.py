@@ -1,0 +1,34 @@
+"""Facts of a case for expressions: its axes and arguments, the host's facts, and what its runtime reported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from rmcp.device.facts import HostFacts, flat
+from rmcp.matrix.facts import CaseFacts
+from rmcp.matrix.model import Case
+
+
+class Facts:
+    """Knows each runtime after its first zygote. ``ask(case)`` starts one and returns what it reported."""
+
+    def __init__(self, host: HostFacts, ask: Callable[[Case], Mapping[str, Any]]) -> None:
+        self._host = host
+        self._ask = ask
+        self._runtimes: dict[tuple[str, str], dict[str, Any]] = {}
+
+    def of(self, case: Case) -> CaseFacts:
+        """The case as facts. Asks the runtime once, in its stock environment: what a variable of some other case
+        breaks must not decide what is supported. Unknown facts are left out."""
+        return CaseFacts(case, self.runtime(case))
+
+    def runtime(self, case: Case) -> Mapping[str, Any]:
+        """Facts of the case's runtime and of the host, by the names of the expression language."""
+        place = (case.runtime.name, case.device)
+        if place not in self._runtimes:
+            reported = self._ask(replace(case, env={})) if case.needs else self._ask(case)
+            known = {**dict(reported), **flat(self._host, reported), "linux": self._host.kernel}
+            self._runtimes[place] = {name: value for name, value in known.items() if value not in (None, "")}
+        return self._runtimes[place]

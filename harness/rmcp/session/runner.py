@@ -1,0 +1,165 @@
+"""CaseRunner: one case from the plan to the journal. Decides nothing itself: the pure rooms do, this joins them."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rmcp.expect.verdict import VerdictResult
+from rmcp.isolation.attempt import Attempt
+from rmcp.isolation.lane import Lane
+from rmcp.matrix.document import Matrix
+from rmcp.matrix.expressions import Expression, compile_expression
+from rmcp.matrix.model import Case, Need
+from rmcp.outcome.judge import judge
+from rmcp.outcome.words import Cause, Outcome, OutcomeClass, Verdict, class_of
+from rmcp.runs.fold import decide
+from rmcp.runs.journal import Journal
+from rmcp.runs.model import AttemptRecord
+from rmcp.runs.writer import RunDirectory
+from rmcp.session.again import next_level
+from rmcp.session.expectations import Expectations
+from rmcp.session.facts import Facts
+from rmcp.session.gate import Gate
+from rmcp.session.options import RunOptions
+from rmcp.session.record import record_from
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """What became of one case in this session. ``evidence`` is the deciding attempt, None when it never ran."""
+
+    case: Case
+    outcome: Outcome
+    cause: Cause
+    signal: str | None
+    signature: str
+    stability: str
+    verdict: Verdict
+    reason: str
+    bug: str = ""
+    message: str = ""
+    evidence: Attempt | None = None
+    record: AttemptRecord | None = None
+
+    @property
+    def good(self) -> bool:
+        """As expected, or not judged because it was not to run here."""
+        return self.verdict in (Verdict.EXPECTED, Verdict.IMPROVED) or self.outcome is Outcome.UNSUPPORTED
+
+
+class CaseRunner:
+    """Runs cases of one run directory. Not re-entrant: one case at a time."""
+
+    def __init__(
+        self, matrix: Matrix, run: RunDirectory, journal: Journal, lane: Lane, gate: Gate, facts: Facts,
+        options: RunOptions, attempts: Mapping[str, int],
+    ) -> None:  # fmt: skip
+        self._matrix = matrix
+        self._run = run
+        self._journal = journal
+        self._lane = lane
+        self._gate = gate
+        self._facts = facts
+        self._options = options
+        self._attempts = dict(attempts)
+        self._expectations = Expectations(matrix, datetime.date.today())
+        self._needs: dict[str, Expression] = {}
+
+    def run(self, case: Case, upcoming: Sequence[Case] = ()) -> CaseResult:
+        """Run a case with its retries; journal everything; hold the outcome against the expectation."""
+        facts = self._facts.of(case)
+        unmet = self._unmet(case, facts)
+        if unmet is not None:
+            return self._aside(case, Outcome.UNSUPPORTED, unmet)
+        done: list[tuple[AttemptRecord, Attempt]] = []
+        level: str | None = self._options.isolation
+        while level is not None:
+            refusal = self._gate.enter(case, facts)
+            if refusal is not None:
+                if not done:
+                    return self._aside(case, Outcome.BLOCKED, refusal)
+                break
+            try:
+                done.append(self._attempt(case, level, upcoming))
+            finally:
+                self._gate.leave()
+            records = [record for record, _ in done]
+            level = next_level(records, self._options.isolation, self._options.repeat, self._options.retries)
+        return self._result(case, facts, done)
+
+    def _attempt(self, case: Case, level: str, upcoming: Sequence[Case]) -> tuple[AttemptRecord, Attempt]:
+        number = self._attempts[case.key] = self._attempts.get(case.key, 0) + 1
+        self._journal.start(case.key, number)
+        window = self._gate.open_window()
+        try:
+            attempt = self._lane.attempt(case, number, upcoming, level)
+        except BaseException:
+            # Stopped from outside: the case did not get its time, so it stays outstanding.
+            stopped = AttemptRecord(number=number, outcome=Outcome.NOT_RUN, message="stopped by the user", level=level)
+            self._journal.end(case.key, stopped)
+            raise
+        events, lines = window.close(attempt)
+        judgement = judge(attempt, kernel=events)
+        owner = self._gate.collateral_owner(case, attempt, judgement)
+        if owner is not None:
+            judgement = replace(
+                judgement, outcome=Outcome.COLLATERAL, message=f"died in the incident of {owner}: {judgement.message}"
+            )
+        directory = self._store(case, attempt, judgement.outcome, lines)
+        record = record_from(attempt, judgement, directory)
+        self._journal.end(case.key, record)
+        self._gate.ended(case, attempt, judgement)
+        return record, attempt
+
+    def _store(self, case: Case, attempt: Attempt, outcome: Outcome, kernel_lines: Sequence[str]) -> str | None:
+        if outcome is Outcome.PASS:
+            return None
+        extra: dict[str, bytes | str] = {"kernel.log": "\n".join(kernel_lines)}
+        if outcome is not Outcome.WARN:
+            from rmcp.report.repro import reproducer
+
+            extra["repro.py"] = reproducer(case)
+        return self._run.store_attempt(case, attempt, extra)
+
+    def _aside(self, case: Case, outcome: Outcome, reason: str) -> CaseResult:
+        self._journal.set_aside(case.key, outcome, reason)
+        return CaseResult(case, outcome, Cause.NONE, None, "", "single", Verdict.NO_VERDICT, reason, message=reason)
+
+    def _result(
+        self, case: Case, facts: Mapping[str, Any], done: Sequence[tuple[AttemptRecord, Attempt]]
+    ) -> CaseResult:
+        records = tuple(record for record, _ in done)
+        decided = decide(records)
+        deciding = records[decided.get("deciding", -1)]
+        evidence = next(attempt for record, attempt in done if record is deciding)
+        outcome: Outcome = decided["outcome"]
+        klass = class_of(outcome, deciding.signal)
+        if klass in (OutcomeClass.NO_VERDICT, OutcomeClass.NOT_RUN):
+            held = VerdictResult(Verdict.NO_VERDICT)
+        else:
+            held = self._expectations.hold(case, facts, deciding)
+        self._journal.verdict(case.key, held.verdict, held.reason)
+        return CaseResult(
+            case, outcome, deciding.cause, deciding.signal, deciding.signature, decided.get("stability", "single"),
+            held.verdict, held.reason, held.bug, deciding.message, evidence, deciding,
+        )  # fmt: skip
+
+    def _unmet(self, case: Case, facts: Mapping[str, Any]) -> str | None:
+        """Why the case cannot run here: the reason of the first requirement that does not hold."""
+        for need in case.needs:
+            if self._expression(need).evaluate(facts) is not True:
+                return need.reason or f"needs {need.expression}"
+        return None
+
+    def _expression(self, need: Need) -> Expression:
+        found = self._needs.get(need.expression)
+        if found is None:
+            found = self._needs[need.expression] = compile_expression(need.expression, self._matrix.names)
+        return found
+
+    def unused_expectations(self) -> list[str]:
+        """Expectations that matched no case that ran, with their position."""
+        return self._expectations.unused()
