@@ -1,7 +1,9 @@
-"""A child that may hang for good: runs it in its own session, reads boundedly, kills its whole tree at the deadline.
+"""A child that may hang for good: runs it in its own session, reads boundedly, kills its whole tree at the
+deadline.
 
-Vendor tools (rocminfo, rocm-smi, nvidia-smi) and even `import torch` block in the kernel on a wedged GPU. A process in
-uninterruptible sleep survives SIGKILL; such a one is reported as ``wedged`` and never waited for again.
+Vendor tools (rocminfo, rocm-smi, nvidia-smi) and even `import torch` block in the kernel on a wedged GPU. A
+process in uninterruptible sleep survives SIGKILL; such a one is reported as ``wedged`` and never waited for
+again.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ _DRAIN_S = 0.2  # what the child wrote before it died is in the pipe already
 class Ended:
     """How a bounded child ended. ``returncode`` is negative for a signal and None when it never ended.
 
-    ``missing``: there is no such program; ``timed_out``: killed at the deadline; ``wedged``: survived SIGKILL.
+    ``missing``: there is no such program; ``timed_out``: killed at the deadline; ``wedged``: survived
+    SIGKILL.
     """
 
     argv: tuple[str, ...]
@@ -50,7 +53,8 @@ def run_bounded(
     env: Mapping[str, str] | None = None,
     max_bytes: int = 1024 * 1024,
 ) -> Ended:
-    """Run ``argv`` for at most ``deadline_s`` seconds, then kill it and all its descendants. Never raises for the child.
+    """Run ``argv`` for at most ``deadline_s`` seconds, then kill it and all its descendants. Never raises
+    for the child.
 
     At most ``max_bytes`` of each stream are kept; the rest is read and dropped.
     """
@@ -118,7 +122,8 @@ def start_bounded(argv: Sequence[str], *, env: Mapping[str, str] | None = None) 
 def kill_tree(process: subprocess.Popen[bytes]) -> bool:
     """Kill what is left of a child's session and its descendants; whether the child itself is reaped.
 
-    Descendants that left the session are found by their parents in /proc, which works while their parent lives.
+    Descendants that left the session are found by their parents in /proc, which works while their parent
+    lives.
     """
     strays = descendants(process.pid) if process.poll() is None else []
     if not _group_is_empty(process.pid):

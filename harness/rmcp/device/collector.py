@@ -1,9 +1,11 @@
-"""Runs in a child of its own (``python -I -S collector.py ROOT [SKIP ...]``): reads /proc and /sys, streams what it read.
+"""Runs in a child of its own (``python -I -S collector.py ROOT [SKIP ...]``): reads /proc and /sys, streams
+what it read.
 
-A read from the sysfs of a wedged GPU may never return and cannot even be killed, so it must not happen in the process
-that has to go on. Before each read a line ``{"try": path}`` is flushed: when the next line does not come, the parent
-knows which file to blame, leaves this process behind and starts another that skips that file. Output is JSON Lines;
-paths are relative to ROOT. Standard library only, no import of rmcp: it starts in about 20 ms.
+A read from the sysfs of a wedged GPU may never return and cannot even be killed, so it must not happen in
+the process that has to go on. Before each read a line ``{"try": path}`` is flushed: when the next line does
+not come, the parent knows which file to blame, leaves this process behind and starts another that skips
+that file. Output is JSON Lines; paths are relative to ROOT. Standard library only, no import of rmcp: it
+starts in about 20 ms.
 """
 
 from __future__ import annotations
@@ -142,7 +144,7 @@ def main(root: str, skip: set[str]) -> None:
                 usable = os.access(full, os.R_OK | os.W_OK)
                 say(
                     path=path,
-                    text="rw=%d mode=%04o gid=%d" % (usable, stat.S_IMODE(info.st_mode), info.st_gid),
+                    text=f"rw={usable:d} mode={stat.S_IMODE(info.st_mode):04o} gid={info.st_gid}",
                 )
     for item in PCI:
         for folder in displays:

@@ -1,6 +1,5 @@
-"""Checks an environment before it is believed: what is read by nothing, changes nothing, hides the GPU or the evidence.
-
-Pure: takes mappings, returns findings. Positions in a matrix file are added by the caller.
+"""Checks an environment before it is believed: what is read by nothing, changes nothing, hides the GPU or the
+evidence. Pure: takes mappings, returns findings. Positions in a matrix file are added by the caller.
 """
 
 from __future__ import annotations
@@ -8,60 +7,31 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
+from rmcp.device.combinations import check_combinations, is_rdna1
+from rmcp.device.findings import Finding, Level, error, info, warning
 from rmcp.device.knowledge import Knowledge, Variable, knowledge
 from rmcp.device.values import invalid, same_value
 
-__all__ = ["Finding", "Level", "check_environment", "evidence_hiding", "tested_variables"]
+__all__ = [
+    "Finding",
+    "Level",
+    "check_environment",
+    "evidence_hiding",
+    "tested_variables",
+    "without_hidden_evidence",
+]
 
 _CLOSE = (
     0.86  # difflib ratio: HSA_ENABLE_SMDA finds HSA_ENABLE_SDMA, two real neighbours do not find each other
 )
-_FAMILIES = ("GEMM", "WINOGRAD", "DIRECT", "FFT", "IMPLICIT_GEMM")
+_VERY_CLOSE = 0.93  # for names without a prefix of ours, which are most likely something else
 _SECRET_WORDS = frozenset(
-    {
-        "TOKEN",
-        "SECRET",
-        "SECRETS",
-        "PASSWORD",
-        "PASSWD",
-        "PASS",
-        "PWD",
-        "CREDENTIAL",
-        "CREDENTIALS",
-        "AUTH",
-        "KEY",
-        "APIKEY",
-        "COOKIE",
-    }
+    ("TOKEN", "SECRET", "SECRETS", "PASSWORD", "PASSWD", "PASS", "PWD", "CREDENTIAL", "CREDENTIALS")
+    + ("AUTH", "KEY", "KEYS", "APIKEY", "COOKIE")
 )
-_URL_WITH_USER = re.compile(r"\b([a-z][a-z0-9+.-]*://)[^/\s:@]+:[^/\s@]+@", re.IGNORECASE)
-
-
-class Level(str, Enum):
-    """``error``: no case with it can mean what was intended; ``warning``: probably not what was meant; ``info``."""
-
-    ERROR = "error"
-    WARNING = "warning"
-    INFO = "info"
-
-    def __str__(self) -> str:
-        return str(self.value)
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One remark on one variable. ``kind`` is a stable word for filters: read-by-nothing, no-op, inert, invalid,
-    never-runs, misspelt, unknown, hides-gpu, hides-evidence, misread, version, override, no-solver, overridden."""
-
-    level: Level
-    variable: str
-    message: str
-    suggestion: str = ""
-    kind: str = ""
+_URL_WITH_USER = re.compile(r"\b([a-z][a-z0-9+.-]*://)[^/\s:@]*:?[^/\s@]*@", re.IGNORECASE)
 
 
 def check_environment(
@@ -71,43 +41,49 @@ def check_environment(
     rocm: str | None = None,
     gfx: str | None = None,
 ) -> list[Finding]:
-    """Remarks on ``env`` (None: the variable is removed), worst first within the order of the variables.
+    """Remarks on ``env`` (None: the variable is removed), in the order of its variables, combinations last.
 
-    ``args`` are the workload's arguments where they are known, ``rocm`` the version of the runtime ("6.2"), ``gfx``
-    the real GPU ("gfx1010"); what is not known is not assumed.
+    ``args`` are the workload's arguments where they are known, ``rocm`` the version of the runtime ("6.2";
+    None: unknown or no ROCm), ``gfx`` the real GPU ("gfx1010"). What is not known is not assumed.
     """
     base = knowledge()
     given = {name: value for name, value in env.items() if value is not None}
-    findings: list[Finding] = []
+    found: list[Finding] = []
     for name, value in given.items():
         variable = base.find(name)
         if variable is None:
-            findings += _unknown(base, name)
+            found += _unknown(base, name)
         else:
-            findings += _one(variable, name, value, given, args, rocm, gfx)
-    findings += _hidden_gpu(given)
-    findings += _no_solver(given, gfx)
-    findings += _two_names(given)
-    findings += _channels_last(given, args, rocm)
-    return findings
+            found += _known(variable, name, value, given, args, rocm, gfx)
+    return found + check_combinations(given, args, rocm, gfx)
 
 
 def evidence_hiding() -> dict[str, tuple[str, ...]]:
-    """Variables that hide evidence and the values that do ("*": every value); isolation removes these from a child."""
+    """Variables that hide evidence and the values that do so ("*": every value)."""
     return {name: one.hides for name, one in knowledge().variables.items() if one.hides}
 
 
+def without_hidden_evidence(env: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """(``env`` without the variables that hide evidence at their present value, the names that were
+    removed)."""
+    hiding = [
+        name for name, values in evidence_hiding().items() if name in env and _hides(name, env[name], values)
+    ]
+    return {name: value for name, value in env.items() if name not in hiding}, tuple(hiding)
+
+
 def tested_variables(env: Mapping[str, str]) -> dict[str, str]:
-    """The part of an environment that is recorded: by prefix, sorted, never a name that sounds like a secret."""
+    """The part of an environment that is recorded: by prefix, sorted, never a name that sounds like a
+    secret."""
     prefixes = knowledge().tested_prefixes
-    kept = {}
-    for name in sorted(env):
-        if name.startswith(prefixes) and not _SECRET_WORDS & set(re.split(r"[_\W]+", name.upper())):
-            kept[name] = _URL_WITH_USER.sub(r"\1***@", env[name])
-    return kept
+    return {
+        name: _URL_WITH_USER.sub(r"\1***@", env[name])
+        for name in sorted(env)
+        if name.startswith(prefixes) and not _SECRET_WORDS & set(re.split(r"[_\W]+", name.upper()))
+    }
 
 
-def _one(
+def _known(
     variable: Variable,
     name: str,
     value: str,
@@ -116,119 +92,83 @@ def _one(
     rocm: str | None,
     gfx: str | None,
 ) -> list[Finding]:
+    shown = f"{name}={value}"
+    use = f"use {variable.instead}" if variable.instead else "remove it"
     if variable.read == "X":
         if variable.cuda and rocm is None:
             return []  # it may well be a CUDA runtime
-        use = f"use {variable.instead}" if variable.instead else "remove it"
-        return [Finding(Level.WARNING, name, f"no effect: {variable.effect}", use, "read-by-nothing")]
+        return [warning("read-by-nothing", name, f"{name} has no effect: {variable.effect}", use)]
     if variable.never and value.strip().lower() not in variable.never_unless:
-        use = f"use {variable.instead}" if variable.instead else "remove it"
-        return [Finding(Level.ERROR, name, f"{name}={value}: {variable.never}", use, "never-runs")]
+        return [error("never-runs", name, f"{shown}: {variable.never}", use)]
     problem = invalid(variable, value)
     if problem is not None:
-        return [
-            Finding(
-                Level.ERROR if problem.fatal else Level.WARNING,
-                name,
-                f"{name}={value}: {problem.text}",
-                problem.fix,
-                "invalid",
-            )
-        ]
+        tell = error if problem.fatal else warning
+        return [tell("invalid", name, f"{shown}: {problem.text}", problem.fix)]
     found = _version(variable, name, rocm)
-    why = next((text for known, text in variable.noop.items() if same_value(variable, value, known)), None)
-    if why is None and rocm is not None:
-        why = next(
-            (
-                f"{known} is the default since ROCm {since}"
-                for since, known in variable.default_from.items()
-                if _parts(rocm) >= _parts(since) and same_value(variable, value, known)
-            ),
-            None,
-        )
-    if why is not None:
+    idle = _no_op(variable, name, value, env, rocm, gfx)
+    if idle:
+        found.append(warning("no-op", name, f"{shown} changes nothing: {idle}", _other_value(variable)))
+    wrong = next((text for known, text in variable.misread.items() if same_value(variable, value, known)), "")
+    if wrong:
+        found.append(warning("misread", name, f"{shown}: {wrong}", f"values are: {variable.values}"))
+    if _hides(name, value, variable.hides):
         found.append(
-            Finding(
-                Level.WARNING,
-                name,
-                f"{name}={value} changes nothing: {why}",
-                f"remove it, or give another value ({variable.values})",
-                "no-op",
-            )
+            warning("hides-evidence", name, f"{shown} hides evidence: {variable.effect}", "remove it")
         )
-    wrong = next(
-        (text for known, text in variable.misread.items() if same_value(variable, value, known)), None
-    )
-    if wrong is not None:
-        found.append(
-            Finding(
-                Level.WARNING, name, f"{name}={value}: {wrong}", f"values are: {variable.values}", "misread"
-            )
-        )
-    if variable.hides and (
-        "*" in variable.hides or any(same_value(variable, value, one) for one in variable.hides)
-    ):
-        found.append(
-            Finding(
-                Level.WARNING,
-                name,
-                f"{name}={value} hides evidence: {variable.effect}",
-                "remove it: rmcp would call the crash unknown",
-                "hides-evidence",
-            )
-        )
-    found += _partner(variable, name, env, args)
+    if not idle:
+        found += _partner(variable, name, env, args)
     if variable.kind == "gfx3":
         found += _override(name, value, gfx)
-    if (
-        name.startswith("MIOPEN_DEBUG_CONV_IMPLICIT_GEMM")
-        and why is None
-        and _is_rdna1(gfx)
-        and "HSA_OVERRIDE_GFX_VERSION" not in env
-    ):
-        found.append(
-            Finding(
-                Level.WARNING,
-                name,
-                f"{name}={value} changes nothing on {gfx}: no implicit-GEMM solver is applicable there",
-                "remove it",
-                "no-op",
-            )
-        )
     return found
+
+
+def _no_op(
+    variable: Variable, name: str, value: str, env: Mapping[str, str], rocm: str | None, gfx: str | None
+) -> str:
+    """Why the value changes nothing, or an empty string."""
+    for known, text in variable.noop.items():
+        if same_value(variable, value, known):
+            return text
+    for since, known in variable.default_from.items():
+        if rocm is not None and _parts(rocm) >= _parts(since) and same_value(variable, value, known):
+            return f"{known} is the default since ROCm {since}"
+    overridden = any(one.startswith("HSA_OVERRIDE_GFX_VERSION") for one in env)
+    if "implicit-GEMM" in variable.effect and is_rdna1(gfx) and not overridden:
+        return f"no implicit-GEMM solver is applicable on {gfx}"
+    return ""
+
+
+def _other_value(variable: Variable) -> str:
+    return f"remove it, or give another value ({variable.values})"
+
+
+def _hides(name: str, value: str, values: tuple[str, ...]) -> bool:
+    variable = knowledge().variables.get(name)
+    return variable is not None and any(one == "*" or same_value(variable, value, one) for one in values)
 
 
 def _version(variable: Variable, name: str, rocm: str | None) -> list[Finding]:
     if rocm is None:
         return []
+    gone = ""
     if variable.since and _parts(rocm) < _parts(variable.since):
-        return [
-            Finding(
-                Level.WARNING,
-                name,
-                f"not read by ROCm {rocm}: {name} exists since {variable.since}",
-                "remove it for this runtime",
-                "version",
-            )
-        ]
-    if variable.until and _parts(rocm) >= _parts(variable.until):
-        return [
-            Finding(
-                Level.WARNING,
-                name,
-                f"not read by ROCm {rocm}: {name} was removed in {variable.until}",
-                "remove it for this runtime",
-                "version",
-            )
-        ]
-    return []
+        gone = f"it exists since {variable.since}"
+    elif variable.until and _parts(rocm) >= _parts(variable.until):
+        gone = f"it was removed in {variable.until}"
+    if not gone:
+        return []
+    return [
+        warning(
+            "version", name, f"{name} is not read by ROCm {rocm}: {gone}", "leave it out for this runtime"
+        )
+    ]
 
 
 def _partner(
     variable: Variable, name: str, env: Mapping[str, str], args: Mapping[str, Any] | None
 ) -> list[Finding]:
     found = [
-        Finding(Level.WARNING, name, f"inert: {why}", f"set {partner} too", "inert")
+        warning("inert", name, f"{name} is inert: {why}", f"set {partner} too")
         for partner, why in variable.needs_env.items()
         if partner not in env
     ]
@@ -236,188 +176,48 @@ def _partner(
     if needs is None:
         return found
     if args is None:
-        return [
-            *found,
-            Finding(Level.INFO, name, f"only with the right argument: {needs.why}", needs.fix, "inert"),
-        ]
-    values = [str(args[one]).lower() for one in needs.names if one in args]
-    if needs.value not in values:
-        found.append(Finding(Level.WARNING, name, f"inert: {needs.why}", needs.fix, "inert"))
+        return [*found, info("inert", name, f"{name} depends on an argument: {needs.why}", needs.fix)]
+    if needs.value not in [str(args[one]).lower() for one in needs.names if one in args]:
+        found.append(warning("inert", name, f"{name} is inert: {needs.why}", needs.fix))
     return found
 
 
 def _override(name: str, value: str, gfx: str | None) -> list[Finding]:
-    major, minor, step = (int(part) for part in value.split("."))
+    major, minor, step = (int(part) for part in value.strip().split("."))
     spoof = f"gfx{major}{minor:x}{step:x}"
+    shown = f"{name}={value}"
     if gfx is None:
-        if spoof == "gfx1030":
-            return [
-                Finding(
-                    Level.INFO,
-                    name,
-                    "10.3.0 runs gfx1030 (RDNA2) code; on RDNA1 that is another instruction set and faults with every wheel for ROCm 5.3 and later",
-                    "compare with an env without it on a build that has gfx1010 kernels",
-                    "override",
-                )
-            ]
-        return []
+        if spoof != "gfx1030":
+            return []
+        text = (
+            f"{shown} loads gfx1030 (RDNA2) code. An RX 5000 card (RDNA1) has another instruction set and faults "
+            "on it with every PyTorch wheel for ROCm 5.3 and later"
+        )
+        return [info("override", name, text, "on RDNA1 use a build with gfx1010 kernels and no override")]
     if spoof == gfx:
-        return [Finding(Level.INFO, name, f"{value} is what the GPU is anyway ({gfx})", "remove it", "no-op")]
+        return [info("no-op", name, f"{shown} is what the GPU is anyway ({gfx})", "remove it")]
     if gfx[:-2] != spoof[:-2]:
-        return [
-            Finding(
-                Level.WARNING,
-                name,
-                f"{value} makes {gfx} run code of {spoof}, another family: GPU resets and segmentation faults have been reported for that",
-                "use a build with kernels for " + gfx,
-                "override",
-            )
-        ]
-    if _is_rdna1(gfx) and spoof.startswith("gfx103"):
-        return [
-            Finding(
-                Level.WARNING,
-                name,
-                f"{value} makes {gfx} (RDNA1) run {spoof} (RDNA2) code, another instruction set: every wheel for ROCm 5.3 and later faults with it",
-                f"use a build with kernels for {gfx}; torch 1.13.1 for ROCm 5.2 is the last one known to get through",
-                "override",
-            )
-        ]
+        text = f"{shown} makes {gfx} run code of {spoof}, another family; GPU resets and SIGSEGV are what others got"
+        return [warning("override", name, text, f"use a build with kernels for {gfx}")]
+    if is_rdna1(gfx) and spoof.startswith("gfx103"):
+        text = (
+            f"{shown} makes {gfx} (RDNA1) run {spoof} (RDNA2) code, another instruction set: "
+            "every wheel for ROCm 5.3 and later faults with it"
+        )
+        fix = f"use a build with kernels for {gfx}; torch 1.13.1 for ROCm 5.2 is the last one known to get through"
+        return [warning("override", name, text, fix)]
     return []
 
 
 def _unknown(base: Knowledge, name: str) -> list[Finding]:
-    if not name.startswith(base.tested_prefixes) and not difflib.get_close_matches(
-        name, base.variables, 1, 0.93
-    ):
-        return []
-    close = difflib.get_close_matches(name, base.variables, 1, _CLOSE)
+    ours = name.startswith(base.tested_prefixes)
+    close = difflib.get_close_matches(name, base.variables, 1, _CLOSE if ours else _VERY_CLOSE)
     if close:
-        return [Finding(Level.WARNING, name, f"{name} is not known", f"did you mean {close[0]}?", "misspelt")]
+        return [warning("misspelt", name, f"{name} is not a known variable", f"did you mean {close[0]}?")]
     if name.startswith(base.checked_prefixes):
-        return [
-            Finding(
-                Level.INFO,
-                name,
-                f"{name} is not in the knowledge base ({base.version})",
-                "check its spelling; nothing is known about it",
-                "unknown",
-            )
-        ]
+        text = f"{name} is not in the knowledge base of {base.version}"
+        return [info("unknown", name, text, "check the spelling; nothing is known about it")]
     return []
-
-
-def _hidden_gpu(env: Mapping[str, str]) -> list[Finding]:
-    found = []
-    filters = ("ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL")
-    for name in filters:
-        if name in env and env[name].strip() in ("", "-1"):
-            found.append(
-                Finding(
-                    Level.WARNING,
-                    name,
-                    f"{name}={env[name]} hides every GPU",
-                    "remove it, or name a device",
-                    "hides-gpu",
-                )
-            )
-    if "ROCR_VISIBLE_DEVICES" not in env or found:
-        return found
-    left = len([one for one in env["ROCR_VISIBLE_DEVICES"].split(",") if one.strip()])
-    for name in filters[1:]:
-        indices = [one.strip() for one in env.get(name, "").split(",") if one.strip()]
-        if indices and all(one.isdigit() and int(one) >= left for one in indices):
-            found.append(
-                Finding(
-                    Level.ERROR,
-                    name,
-                    f"ROCR_VISIBLE_DEVICES={env['ROCR_VISIBLE_DEVICES']} leaves {left} GPU{'s' * (left != 1)}, numbered from 0, "
-                    f"and {name}={env[name]} then chooses none of them: the GPU is hidden",
-                    f"keep one of the two, or set {name}=0",
-                    "hides-gpu",
-                )
-            )
-    return found
-
-
-def _no_solver(env: Mapping[str, str], gfx: str | None) -> list[Finding]:
-    off = [
-        one
-        for one in _FAMILIES
-        if env.get(f"MIOPEN_DEBUG_CONV_{one}", "").strip().lower()
-        in ("0", "off", "no", "false", "disable", "disabled")
-    ]
-    last = f"MIOPEN_DEBUG_CONV_{off[-1]}" if off else ""
-    if len(off) == len(_FAMILIES):
-        return [
-            Finding(
-                Level.ERROR,
-                last,
-                "every solver family is disabled: MIOpen has nothing left to run",
-                "leave one of " + ", ".join(_FAMILIES) + " on",
-                "no-solver",
-            )
-        ]
-    if (
-        len(off) == len(_FAMILIES) - 1
-        and "IMPLICIT_GEMM" not in off
-        and _is_rdna1(gfx)
-        and "HSA_OVERRIDE_GFX_VERSION" not in env
-    ):
-        return [
-            Finding(
-                Level.ERROR,
-                last,
-                f"only implicit GEMM is left, and {gfx} has no implicit-GEMM solver",
-                "leave GEMM or DIRECT on",
-                "no-solver",
-            )
-        ]
-    return []
-
-
-def _two_names(env: Mapping[str, str]) -> list[Finding]:
-    found = []
-    for group in (
-        ("HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"),
-        ("PYTORCH_HIP_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF"),
-    ):
-        present = [name for name in group if name in env]
-        if len({env[name] for name in present}) > 1:
-            found.append(
-                Finding(
-                    Level.WARNING,
-                    present[1],
-                    f"{' and '.join(present)} differ; which one counts depends on the release",
-                    "keep one of them",
-                    "overridden",
-                )
-            )
-    return found
-
-
-def _channels_last(env: Mapping[str, str], args: Mapping[str, Any] | None, rocm: str | None) -> list[Finding]:
-    name = "PYTORCH_MIOPEN_SUGGEST_NHWC"
-    if (
-        args is None
-        or rocm is None
-        or str(args.get("memory_format", "")) != "channels_last"
-        or env.get(name) == "1"
-    ):
-        return []
-    return [
-        Finding(
-            Level.WARNING,
-            name,
-            "memory_format: channels_last is inert: without PYTORCH_MIOPEN_SUGGEST_NHWC=1 torch hands MIOpen NCHW (builds that turn it on themselves excepted)",
-            f"set {name}=1 in an env value to test NHWC",
-            "inert",
-        )
-    ]
-
-
-def _is_rdna1(gfx: str | None) -> bool:
-    return gfx is not None and gfx.startswith("gfx101")
 
 
 def _parts(version: str) -> tuple[int, ...]:

@@ -1,12 +1,13 @@
 """What this machine is: GPUs, driver, kernel, CPU, ROCm. Standard library only; every read bounded.
 
-`host_facts` reads (in a child, see snapshot.py) and `facts_of` interprets; the second is pure, so that a captured
-tree or a saved host is a test.
+`host_facts` reads (in a child, see snapshot.py) and `facts_of` interprets; the second is pure, so that a
+captured tree or a saved host is a test.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import platform
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -71,7 +72,8 @@ class Access:
 
 @dataclass(frozen=True)
 class HostFacts:
-    """Everything that is known of the machine. Strings are empty and sequences are too where nothing was found."""
+    """Everything that is known of the machine. Strings are empty and sequences are too where nothing was
+    found."""
 
     hostname: str = ""
     boot_id: str = ""
@@ -106,14 +108,15 @@ class HostFacts:
 def host_facts(root: Path = Path("/"), *, deadline_s: float) -> HostFacts:
     """The facts of the machine under ``root``, read within ``deadline_s`` seconds.
 
-    ``root`` may be a captured tree or a file that `rmcp doctor --save` wrote. What did not answer is in ``problems``
-    and ``wedged``. Raises UserError when ``root`` does not exist.
+    ``root`` may be a captured tree or a file that `rmcp doctor --save` wrote. What did not answer is in
+    ``problems`` and ``wedged``. Raises UserError when ``root`` does not exist.
     """
     return facts_of(take_snapshot(root, deadline_s=deadline_s))
 
 
 def facts_of(snap: Snapshot) -> HostFacts:
-    """Interpret a snapshot. Pure; a file that makes no sense is a line in ``problems``, never an exception."""
+    """Interpret a snapshot. Pure; a file that makes no sense is a line in ``problems``, never an
+    exception."""
     problems = list(snap.problems)
     installations = {
         "/" + path.removesuffix("/.info/version"): text.strip()
@@ -154,29 +157,53 @@ def facts_of(snap: Snapshot) -> HostFacts:
     )
 
 
-def flat(facts: HostFacts, runtime_facts: Mapping[str, Any]) -> dict[str, str]:
-    """The names of the expression language: gfx, rocm, torch, kernel, device, host. What is not known is empty.
+def flat(facts: HostFacts, runtime_facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The machine's names in the expression language: gfx, rocm, hip, cuda, torch, python, kernel, linux,
+    driver, device, device_name, device_memory_gb, host, machine, cpu, cores.
 
-    ``runtime_facts`` are what a runtime's zygote reported (torch, hip, cuda, device, device_name, gfx, pci); ``rocm`` is
-    the version that torch was built with, because a wheel carries its own libraries.
+    A name that is absent is unknown, None is known to be absent (``rocm`` of a CPU build).
+    ``runtime_facts`` are what a runtime's zygote reported (torch, hip, cuda, python, device, device_name,
+    gfx, memory, pci). ``rocm`` is what torch was built with, because a wheel carries its own libraries and
+    the system's version is not the tested one.
     """
-    device = str(runtime_facts.get("device") or "cpu").partition(":")[0]
-    hip = str(runtime_facts.get("hip") or "")
-    if device == "cuda" and hip:
-        device = "rocm"
-    gfx = str(runtime_facts.get("gfx") or "").partition(":")[0]
-    if not gfx and device == "rocm":
-        amd = [gpu for gpu in facts.gpus if gpu.gfx]
-        pinned = [gpu for gpu in amd if gpu.pci and gpu.pci == runtime_facts.get("pci")]
-        gfx = (pinned or amd)[0].gfx if amd else ""
-    return {
-        "gfx": gfx,
-        "rocm": ".".join(re.findall(r"\d+", hip)[:2]),
-        "torch": str(runtime_facts.get("torch") or "").partition("+")[0],
-        "kernel": facts.kernel,
-        "device": device,
-        "host": facts.hostname,
+    given = {
+        name: runtime_facts[name]
+        for name in ("torch", "hip", "cuda", "python", "device_name")
+        if name in runtime_facts
     }
+    flat_facts: dict[str, Any] = {
+        **given,
+        "kernel": facts.kernel,
+        "linux": facts.kernel,
+        "host": facts.hostname,
+        "machine": platform.machine(),
+        "cpu": facts.cpu.model,
+        "cores": facts.cpu.cores or facts.cpu.logical,
+    }
+    hip = runtime_facts.get("hip")
+    if "hip" in runtime_facts:
+        flat_facts["rocm"] = ".".join(re.findall(r"\d+", str(hip))[:2]) if hip else None
+    if "device" not in runtime_facts:
+        return flat_facts
+    device = str(runtime_facts["device"]).partition(":")[0]
+    flat_facts["device"] = device = "rocm" if device == "cuda" and hip else device
+    gpu = _tested_gpu(facts, device, str(runtime_facts.get("pci") or ""))
+    gfx = str(runtime_facts.get("gfx") or "").partition(":")[0]
+    flat_facts["gfx"] = (gfx or (gpu.gfx if gpu else "") or None) if device == "rocm" else None
+    memory = runtime_facts.get("memory") or (gpu.vram_bytes if gpu else None)
+    if isinstance(memory, int) and device != "cpu":
+        flat_facts["device_memory_gb"] = round(memory / 2**30, 1)
+    driver = {"rocm": facts.amdgpu_version or facts.kernel, "cuda": facts.nvidia_driver}.get(device)
+    if driver:
+        flat_facts["driver"] = driver
+    return flat_facts
+
+
+def _tested_gpu(facts: HostFacts, device: str, pci: str) -> Gpu | None:
+    vendor = {"rocm": "amd", "cuda": "nvidia", "xpu": "intel"}.get(device)
+    candidates = [gpu for gpu in facts.gpus if gpu.vendor == vendor]
+    pinned = [gpu for gpu in candidates if pci and gpu.pci == pci]
+    return next(iter(pinned or candidates), None)
 
 
 def _cpu(snap: Snapshot) -> Cpu:

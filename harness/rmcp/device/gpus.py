@@ -1,4 +1,5 @@
-"""The GPUs of a snapshot: PCI devices joined with the KFD topology, amdgpu's sysfs and NVIDIA's /proc. Pure."""
+"""The GPUs of a snapshot: PCI devices joined with the KFD topology, amdgpu's sysfs and NVIDIA's /proc.
+Pure."""
 
 from __future__ import annotations
 
@@ -11,10 +12,14 @@ from rmcp.device.snapshot import Snapshot
 _PCI = "sys/bus/pci/devices"
 _KFD = "sys/class/kfd/kfd/topology/nodes"
 _AMD, _NVIDIA, _INTEL = 0x1002, 0x10DE, 0x8086
-# Bits of a KFD io_link's flags that say "no atomics" for 32 and 64 bit (kfd_crat.h CRAT_IOLINK_FLAGS_NO_ATOMICS_*).
+# Bits of a KFD io_link's flags that say "no atomics" for 32 and 64 bit (kfd_crat.h
+# CRAT_IOLINK_FLAGS_NO_ATOMICS_*).
 _NO_ATOMICS = 0b1100
 _APU_GFX = frozenset(
-    "gfx902 gfx909 gfx90c gfx1013 gfx1033 gfx1035 gfx1036 gfx1037 gfx1103 gfx1150 gfx1151 gfx1152 gfx1153".split()
+    (
+        *("gfx902", "gfx909", "gfx90c", "gfx1013", "gfx1033", "gfx1035", "gfx1036", "gfx1037"),
+        *("gfx1103", "gfx1150", "gfx1151", "gfx1152", "gfx1153"),
+    )
 )
 # (device, revision) -> name, for machines without libdrm's amdgpu.ids, the source of these lines.
 _NAMES = {
@@ -38,8 +43,8 @@ _NAMES = {
 class Gpu:
     """One GPU. Sizes in bytes; None or an empty string where the machine does not tell.
 
-    ``index`` counts the GPUs of one vendor in PCI order; ``gfx`` is the real architecture, whatever an override says;
-    ``pcie_atomics`` is False when KFD's link flags deny them.
+    ``index`` counts the GPUs of one vendor in PCI order; ``gfx`` is the real architecture, whatever an
+    override says; ``pcie_atomics`` is False when KFD's link flags deny them.
     """
 
     index: int

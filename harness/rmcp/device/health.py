@@ -1,8 +1,8 @@
 """The state machine of one device: healthy -> suspect -> recovering -> condemned. Pure: no I/O and no clock.
 
-`step` takes a state and an event and returns the next state and what the caller has to do now. The caller runs the
-canary, waits, watches the kernel log or runs the configured reset, and feeds the answer back as the next event.
-Times in events are seconds on any one monotonic clock; they are only stored and compared.
+`step` takes a state and an event and returns the next state and what the caller has to do now. The caller
+runs the canary, waits, watches the kernel log or runs the configured reset, and feeds the answer back as
+the next event. Times in events are seconds on any one monotonic clock; they are only stored and compared.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from rmcp.outcome.words import DeviceEvent
 
 
 class Health(Enum):
-    """``suspect``: something died on it, not yet checked; ``recovering``: a canary failed; ``condemned``: no more cases."""
+    """``suspect``: something died on it, not yet checked; ``recovering``: a canary failed; ``condemned``:
+    no more cases."""
 
     HEALTHY = "healthy"
     SUSPECT = "suspect"
@@ -33,7 +34,8 @@ class Gate(Enum):
 
 @dataclass(frozen=True)
 class Policy:
-    """How careful to be. ``reset_command`` is empty unless the user configured one: resets hit every process."""
+    """How careful to be. ``reset_command`` is empty unless the user configured one: resets hit every
+    process."""
 
     canary_every: int = 25  # cases; a canary costs about 2 s (import excluded), so under 0.1 s per case
     canary_timeout_s: float = 60.0  # a first HIP initialisation after a reset has been seen to take over 20 s
@@ -45,13 +47,15 @@ class Policy:
     resets: int = 1  # a device that needs a second reset in one run is not a measuring instrument
 
 
-# -- events ----------------------------------------------------------------------------------------------------
+# -- events
+# ----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class CaseEnded:
-    """A case left the device. ``died``: its class is `died` or a device event is its own; ``reaped``: False when
-    it survived SIGKILL; ``killed_hang``: we ended a hang, so the kernel's own timeout may still be to come."""
+    """A case left the device. ``died``: its class is `died` or a device event is its own; ``reaped``: False
+    when it survived SIGKILL; ``killed_hang``: we ended a hang, so the kernel's own timeout may still be to
+    come."""
 
     case: str
     at: float
@@ -98,7 +102,8 @@ class DeviceGone:
 
 Event = CaseEnded | CanaryEnded | ResetEnded | ForeignIncident | DeviceGone
 
-# -- actions ---------------------------------------------------------------------------------------------------
+# -- actions
+# ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -128,7 +133,8 @@ class WatchKernelLog:
 
 @dataclass(frozen=True)
 class Incident:
-    """A span in which the device was not to be trusted, and who owns it. ``until`` is None while it is open."""
+    """A span in which the device was not to be trusted, and who owns it. ``until`` is None while it is
+    open."""
 
     owner: str
     since: float
@@ -280,7 +286,8 @@ def _condemn(state: State, at: float, reason: str) -> tuple[State, tuple[Action,
 
 
 def collateral_owner(incidents: Iterable[Incident], case: str, since: float, died_at: float) -> str | None:
-    """The other owner whose incident overlapped this case's life, or None: without a named owner a death is one's own.
+    """The other owner whose incident overlapped this case's life, or None: without a named owner a death is
+    one's own.
 
     ``since`` and ``died_at`` are the case's span on the clock of the incidents.
     """

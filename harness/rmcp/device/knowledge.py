@@ -1,4 +1,5 @@
-"""The environment knowledge base: environment.json as values. What reads a variable, when, and what it does."""
+"""The environment knowledge base: environment.json as values. What reads a variable, when, and what it
+does."""
 
 from __future__ import annotations
 
@@ -25,9 +26,10 @@ class NeedsArgs:
 
 @dataclass(frozen=True)
 class Variable:
-    """One variable. ``read`` is a class (H, M, B, T, I, X); ``kind`` how its value is parsed; ``noop`` values that
-    equal unset and why; ``misread`` values that do not mean what people think; ``hides`` values that hide
-    evidence ("*": any); ``never`` why no case can pass with it; ``default_from`` {rocm: value that is default}."""
+    """One variable. ``read`` is a class (H, M, B, T, I, X); ``kind`` how its value is parsed; ``noop``
+    values that equal unset and why; ``misread`` values that do not mean what people think; ``hides`` values
+    that hide evidence ("*": any); ``never`` why no case can pass with it; ``default_from`` {rocm: value
+    that is default}."""
 
     name: str
     component: str

@@ -1,8 +1,8 @@
 """One case at a time per device: a flock that xdist workers and other runs of this user share.
 
-A GPU reset is delivered to every process on the GPU, so a second run next door both causes and suffers failures
-that are not its own. The kernel frees the lock when its holder dies, however it dies; the text in the lock file
-(who holds it) is only for people and may be stale while the lock is free.
+A GPU reset is delivered to every process on the GPU, so a second run next door both causes and suffers
+failures that are not its own. The kernel frees the lock when its holder dies, however it dies; the text in
+the lock file (who holds it) is only for people and may be stale while the lock is free.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Owner:
 def lock_directory(environ: dict[str, str] | None = None) -> Path:
     """The per-user folder of lock files; made, private (0700) and checked to be ours.
 
-    The system's /tmp comes before XDG_RUNTIME_DIR and TMPDIR on purpose: a login shell, cron and a batch job of
-    the same user have different values of those, and locks in different folders lock nothing.
+    The system's /tmp comes before XDG_RUNTIME_DIR and TMPDIR on purpose: a login shell, cron and a batch
+    job of the same user have different values of those, and locks in different folders lock nothing.
     Raises UserError when no candidate can be used.
     """
     env = os.environ if environ is None else environ
@@ -89,8 +89,8 @@ def _make_private(path: Path) -> str | None:
 class DeviceLock:
     """Exclusive use of one device, named by PCI address (``0000:03:00.0``) or any other name.
 
-    Not re-entrant; use it from one thread. The descriptor is close-on-exec, so children that are exec'd do not
-    keep the lock; a plain os.fork() without exec would, so do not fork while holding it.
+    Not re-entrant; use it from one thread. The descriptor is close-on-exec, so children that are exec'd do
+    not keep the lock; a plain os.fork() without exec would, so do not fork while holding it.
     """
 
     def __init__(self, device: str, *, run: str = "", directory: Path | None = None) -> None:
@@ -131,7 +131,8 @@ class DeviceLock:
             if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
                 return False
             raise UserError(
-                f"cannot lock {path}: {error.strerror}. Set {LOCK_DIRECTORY_VARIABLE} to a folder on a local disk."
+                f"cannot lock {path}: {error.strerror}. "
+                f"Set {LOCK_DIRECTORY_VARIABLE} to a folder on a local disk."
             ) from error
         if not _is_same_file(
             fd, path

@@ -1,7 +1,7 @@
 """amdgpu's module parameters with what their values really do, and the commands that set them.
 
-Sources: amdgpu's amdgpu_drv.c, gmc_v10_0.c, gmc_v9_0.c, kfd_svm.c and kfd_device_queue_manager.c (DKMS source of
-January 2026). Nothing here writes a parameter; most are read once when the module loads.
+Sources: amdgpu's amdgpu_drv.c, gmc_v10_0.c, gmc_v9_0.c, kfd_svm.c and kfd_device_queue_manager.c (DKMS
+source of January 2026). Nothing here writes a parameter; most are read once when the module loads.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter: its default, what values mean, what it does on RDNA1, and the values worth an experiment."""
+    """One parameter: its default, what values mean, what it does on RDNA1, and the values worth an
+    experiment."""
 
     name: str
     default: str
@@ -28,7 +29,7 @@ _PARAMETERS = (
         "noretry",
         "-1",
         "retry of faulted memory accesses (XNACK)",
-        "auto is already 1 (off) on Navi10. noretry=0 ENABLES retry: a fault is retried for good, which looks like a hang",
+        "auto is already 1 (off) on Navi10. 0 ENABLES retry: a fault is retried for good and looks like a hang",
         {"0": "retry enabled", "1": "retry disabled", "-1": "auto (Navi10: retry disabled)"},
         ("1",),
     ),
@@ -51,7 +52,7 @@ _PARAMETERS = (
         "cwsr_enable",
         "1",
         "compute wave save and restore (preempting a running kernel)",
-        "0 removes the trap handler's save path: some hangs at preemption go away, long kernels then block the GPU",
+        "0 removes the save path: some hangs at preemption go away, long kernels then block the GPU",
         {"0": "off", "1": "on"},
         ("0",),
     ),
@@ -67,7 +68,7 @@ _PARAMETERS = (
         "lockup_timeout",
         "",
         "milliseconds until a ring counts as hung: GFX,Compute,SDMA,Video",
-        "the defaults are 10000 for GFX and 60000 for compute: the kernel speaks up to 60 s after a kernel hung",
+        "the defaults are 10000 (GFX) and 60000 (compute): the log speaks up to 60 s after a hang began",
         {},
         ("10000,20000,10000,10000",),
     ),
@@ -110,7 +111,7 @@ _PARAMETERS = (
         "vm_fault_stop",
         "0",
         "what a VM fault does to the engine",
-        "0 is right for testing: a fault is reported and the process dies; the others freeze the GPU for a debugger",
+        "0 is right for testing: the fault is reported and the process dies; the others freeze the GPU",
         {"0": "never stop", "1": "stop at the first fault", "2": "always stop"},
     ),
     Parameter(

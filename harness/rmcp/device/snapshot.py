@@ -1,4 +1,5 @@
-"""What the collector read: files of /proc and /sys as text. From the running machine, a captured tree or a saved file."""
+"""What the collector read: files of /proc and /sys as text. From the running machine, a captured tree or a
+saved file."""
 
 from __future__ import annotations
 
@@ -131,7 +132,8 @@ def _collect(
     """One run of the collector; None when it finished, else the path it was stuck at."""
     process = start_bounded([sys.executable, "-I", "-S", str(_COLLECTOR), str(root), *skip])
     trying, buffer, total, done = "", b"", 0, False
-    assert process.stdout is not None and process.stderr is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
     fd = process.stdout.fileno()
     os.set_blocking(fd, False)
     with selectors.DefaultSelector() as selector:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from rmcp.device.knowledge import Variable
 
 _MIOPEN_ON = ("1", "on", "yes", "true", "enable", "enabled")
-_MIOPEN_OFF = ("0", "off", "no", "false", "disable", "disabled")
-# Keys of the caching allocator's option string, torch 1.13 to 2.13 (c10/cuda/CUDAAllocatorConfig and its successor).
+MIOPEN_OFF = ("0", "off", "no", "false", "disable", "disabled")
+# Keys of the caching allocator's option string, torch 1.13 to 2.13 (c10/cuda/CUDAAllocatorConfig and its
+# successor).
 _ALLOC_KEYS = frozenset(
     {
         "backend",
@@ -53,7 +54,7 @@ def invalid(variable: Variable, value: str) -> Invalid | None:
         and text.lower() not in ("true", "false")
     ):
         return Invalid("HIP reads this as 0", fix)
-    if variable.kind == "miopen-bool" and text.lower() not in _MIOPEN_ON + _MIOPEN_OFF:
+    if variable.kind == "miopen-bool" and text.lower() not in _MIOPEN_ON + MIOPEN_OFF:
         return Invalid(
             "ignored by old MIOpen, and from about 6.x on it throws miopenStatusInvalidValue",
             "write 0 or 1",
@@ -87,7 +88,7 @@ def same_value(variable: Variable, value: str, known: str) -> bool:
     """Whether the reader takes ``value`` for ``known``."""
     text = value.strip()
     if variable.kind == "miopen-bool":
-        for words in (_MIOPEN_ON, _MIOPEN_OFF):
+        for words in (_MIOPEN_ON, MIOPEN_OFF):
             if known in words:
                 return text.lower() in words
     if variable.kind == "clr-bool":
@@ -113,11 +114,8 @@ def _invalid_int(variable: Variable, text: str, fix: str) -> Invalid | None:
     number = _integer(text)
     if number is None:
         return Invalid("not a number", fix)
-    if (
-        variable.min is not None
-        and number < variable.min
-        or variable.max is not None
-        and number > variable.max
+    if (variable.min is not None and number < variable.min) or (
+        variable.max is not None and number > variable.max
     ):
         return Invalid("out of range", fix)
     return None
@@ -130,7 +128,9 @@ def _invalid_gfx3(text: str) -> Invalid | None:
         fix = f"write {named[1]}.{int(named[2], 16)}.{int(named[3], 16)}"
     parts = re.fullmatch(r"(\d+)\.(\d+)\.(\d+)", text)
     bad = 'the runtime prints "HSA_OVERRIDE_GFX_VERSION ... is invalid" and fails to start'
-    if parts is None or any(int(part) > limit for part, limit in zip(parts.groups(), _GFX3_LIMITS)):
+    if parts is None or any(
+        int(part) > limit for part, limit in zip(parts.groups(), _GFX3_LIMITS, strict=True)
+    ):
         return Invalid(bad, fix, True)
     return None
 
