@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rmcp.outcome.words import Cause, Outcome
-from rmcp.runs.fold import JournalLines, decide, fold, fold_all
+from rmcp.runs.fold import decide, fold, fold_all
 from rmcp.runs.model import AttemptRecord, CaseRecord
+from rmcp.runs.trails import JournalLines
 
 P, W, C, H, M, L = (
     Outcome.PASS,
@@ -97,6 +98,15 @@ def test_who_died(now: str | None, later_boot: str | None, who: str) -> None:
     case = one(lines, now)
     assert case.outcome is L
     assert case.attempts[0].fields.get("lost", "") == who
+
+
+def test_the_boot_of_another_computer_says_nothing() -> None:
+    lines = Lines()
+    lines.lines[0]["host"] = "h1"
+    lines.start("a")
+    for host, who in (("h1", {"lost": "machine"}), ("h2", {})):
+        (case,) = fold_all(plan("a"), [lines.done()], "b2", host).cases
+        assert case.attempts[0].fields == who
 
 
 def test_a_killed_worker_did_not_take_the_machine_down_when_the_run_went_on() -> None:

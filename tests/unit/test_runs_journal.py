@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -399,16 +400,29 @@ def test_finding_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_run(runs[0].id, tmp_path).id == runs[0].id
     assert load_run(runs[0].path).id == runs[0].id
     assert load_run(str(tmp_path / "latest")).path.name == runs[1].id
-    unique = os.path.commonprefix([r.id for r in runs])
-    assert load_run(runs[1].id[: len(unique) + 1], tmp_path).id == runs[1].id
+    assert load_run(runs[1].id[:-1], tmp_path).id == runs[1].id
+    assert load_run(tmp_path).id == runs[1].id
     with pytest.raises(UserError, match="fits 2 runs"):
-        load_run(unique, tmp_path)
+        load_run("20", tmp_path)
     with pytest.raises(UserError, match="no run '2031'"):
         load_run("2031", tmp_path)
     with pytest.raises(UserError, match=r"holds no run\.json"):
         load_run(tmp_path / "nothing")
     (tmp_path / "latest").unlink()
     assert load_run("latest", tmp_path).id == runs[1].id
+
+
+def test_a_run_of_another_host_is_not_held_against_our_boot(tmp_path: Path) -> None:
+    run = create_run(tmp_path, CASES, {})
+    with run.journal("main") as journal:
+        journal.start(CASES[0].key, 1)
+    assert load_run(run.path).cases[0].attempts[0].fields == {"lost": "runner"}
+    file = run.path / "journal" / "main.jsonl"
+    text = file.read_text()
+    file.write_text(re.sub('"boot":"[^"]*"', '"boot":"before"', text))
+    assert load_run(run.path).cases[0].attempts[0].fields == {"lost": "machine"}
+    file.write_text(re.sub('"boot":"[^"]*","host":"[^"]*"', '"boot":"before","host":"other"', text))
+    assert load_run(run.path).cases[0].attempts[0].fields == {}
 
 
 def test_newer_formats_are_refused_loudly(tmp_path: Path) -> None:

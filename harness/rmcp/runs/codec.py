@@ -112,9 +112,16 @@ def plan_lines(cases: Iterable[Case]) -> Iterator[str]:
         runtime = runtimes.get(case.runtime)
         if runtime is None:
             runtime = runtimes[case.runtime] = runtime_to_dict(case.runtime)
-        line: dict[str, Any] = {"id": case.id, "key": case.key, "row": case.row, "workload": case.workload,
-                                "axes": dict(case.axes), "args": dict(case.args), "env": dict(case.env),
-                                "runtime": runtime}
+        line: dict[str, Any] = {
+            "id": case.id,
+            "key": case.key,
+            "row": case.row,
+            "workload": case.workload,
+            "axes": dict(case.axes),
+            "args": dict(case.args),
+            "env": dict(case.env),
+            "runtime": runtime,
+        }
         if case.row == case.key:
             del line["row"]
         if case.device != "auto":

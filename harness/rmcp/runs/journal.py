@@ -36,8 +36,12 @@ class Journal:
         self._seq = 0
         self._pid = os.getpid()
         self._unsynced = True
-        self._write(self._line("open", {"boot": boot_id(), "host": host_tag(), "pid": self._pid,
-                                        "session": secrets.token_hex(6)}))
+        self._write(
+            self._line(
+                "open",
+                {"boot": boot_id(), "host": host_tag(), "pid": self._pid, "session": secrets.token_hex(6)},
+            )
+        )
         self.sync()
 
     def start(self, key: str, attempt: int, **facts: Any) -> None:
@@ -91,8 +95,10 @@ class Journal:
         self.close()
 
     def _head(self, kind: str) -> str:
-        head = (f'{{"v":{RUN_FORMAT},"seq":{self._seq},"writer":"{self.writer}",'
-                f'"mono":{time.monotonic():.6f},"wall":{time.time():.6f},"kind":"{kind}"')
+        head = (
+            f'{{"v":{RUN_FORMAT},"seq":{self._seq},"writer":"{self.writer}",'
+            f'"mono":{time.monotonic():.6f},"wall":{time.time():.6f},"kind":"{kind}"'
+        )
         self._seq += 1
         return head
 

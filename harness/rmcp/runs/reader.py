@@ -14,10 +14,11 @@ from typing import Any
 from rmcp.errors import UserError
 from rmcp.outcome.words import OUTCOMES, Outcome
 from rmcp.runs.codec import check_format, parse
-from rmcp.runs.fold import JournalLines, fold_all, is_poison
+from rmcp.runs.fold import fold_all, is_poison
 from rmcp.runs.identity import boot_id, host_tag
 from rmcp.runs.journal import is_live
 from rmcp.runs.model import Problem, Run
+from rmcp.runs.trails import JournalLines
 from rmcp.runs.writer import read_manifest
 
 REPORTS = Path("reports")
@@ -37,6 +38,8 @@ def find_run(ref: str | Path, reports: Path = REPORTS) -> Path:
     path = Path(ref)
     if (path / "run.json").is_file():
         return path.resolve() if path.is_symlink() else path
+    if (path / "latest" / "run.json").is_file():
+        return (path / "latest").resolve()  # a folder of runs stands for its newest
     name = str(ref)
     if name == "latest":
         found = _latest(reports)
@@ -82,12 +85,12 @@ def read_run(path: Path) -> Run:
     manifest = read_manifest(path)
     journals = journal_files(path)
     live = {journal: is_live(journal) for journal in journals}
-    here = manifest.get("host_tag") == host_tag()
     with _no_collection():
         folded = fold_all(
             plan_records(path, manifest),
             [JournalLines(journal.name, journal_records(journal), live[journal]) for journal in journals],
-            boot_id() if here else None,
+            boot_id() or None,
+            host_tag(),
         )
     problems = folded.problems
     planned = manifest.get("plan", {}).get("cases")
@@ -96,10 +99,17 @@ def read_run(path: Path) -> Run:
     facts = manifest.get("facts")
     compare = manifest.get("compare_axes")
     return Run(
-        id=str(manifest.get("id", path.name)), path=path, manifest=manifest, cases=folded.cases,
-        facts=facts if isinstance(facts, dict) else {}, runtimes=folded.runtimes,
+        id=str(manifest.get("id", path.name)),
+        path=path,
+        manifest=manifest,
+        cases=folded.cases,
+        facts=facts if isinstance(facts, dict) else {},
+        runtimes=folded.runtimes,
         compare_axes=tuple(str(axis) for axis in compare) if isinstance(compare, list) else (),
-        problems=problems, finished=folded.finished, live=any(live.values()), events=folded.events,
+        problems=problems,
+        finished=folded.finished,
+        live=any(live.values()),
+        events=folded.events,
     )
 
 
@@ -107,9 +117,10 @@ def outstanding(run: Run, force: bool = False) -> tuple[str, ...]:
     """Keys that a resume runs again, in plan order: lost, collateral, harness-error, blocked and not-run.
     Poison pills only with ``force``."""
     return tuple(
-        case.key for case in run.cases
-        if OUTCOMES[case.outcome].outstanding and (force or case.outcome is not Outcome.NOT_RUN
-                                                   or not is_poison(case.attempts))
+        case.key
+        for case in run.cases
+        if OUTCOMES[case.outcome].outstanding
+        and (force or case.outcome is not Outcome.NOT_RUN or not is_poison(case.attempts))
     )
 
 
@@ -165,8 +176,12 @@ def journal_records(path: Path) -> Iterator[dict[str, Any]]:
                 # A prefix of an object never parses, so a line that lacks only its newline is whole.
                 torn = not line.endswith(b"\n")
                 if line.strip():
-                    yield {"kind": "unreadable", "at": number, "torn": torn,
-                           "what": "the last line is torn" if torn else "a torn or damaged line"}
+                    yield {
+                        "kind": "unreadable",
+                        "at": number,
+                        "torn": torn,
+                        "what": "the last line is torn" if torn else "a torn or damaged line",
+                    }
                 continue
             if isinstance(record, dict):
                 yield record

@@ -1,10 +1,10 @@
 """The writing side of a run directory: make one, open one again, store the evidence of an attempt.
 
-    reports/<run-id>/run.json            manifest, with the format's version
-    reports/<run-id>/plan.jsonl[.gz]     a header line and one line per planned case (gzip above 10,000 cases)
-    reports/<run-id>/journal/            one file per writer
-    reports/<run-id>/attempts/           evidence of what did not pass
-    reports/latest                       symlink to the newest run
+reports/<run-id>/run.json            manifest, with the format's version
+reports/<run-id>/plan.jsonl[.gz]     a header line and one line per planned case (gzip above 10,000 cases)
+reports/<run-id>/journal/            one file per writer
+reports/<run-id>/attempts/           evidence of what did not pass
+reports/latest                       symlink to the newest run
 """
 
 from __future__ import annotations
@@ -133,8 +133,11 @@ def read_manifest(path: Path) -> dict[str, Any]:
 def new_run_id(now: float | None = None) -> str:
     """UTC time to the millisecond plus 4 random hex digits: sorts by time, does not clash in practice."""
     stamp = time.time() if now is None else now
-    return (time.strftime("%Y%m%d-%H%M%S", time.gmtime(stamp)) + f".{int(stamp * 1000) % 1000:03d}-"
-            + secrets.token_hex(2))
+    return (
+        time.strftime("%Y%m%d-%H%M%S", time.gmtime(stamp))
+        + f".{int(stamp * 1000) % 1000:03d}-"
+        + secrets.token_hex(2)
+    )
 
 
 def slug(text: str) -> str:
@@ -162,9 +165,15 @@ def _fill(
             packed.close()
         raw.flush()
         os.fsync(raw.fileno())
-    full = {"created": time.time(), "boot_id": boot_id(), "host_tag": host_tag(), **manifest,
-            "format": RUN_FORMAT, "id": run_id,
-            "plan": {"file": name, "cases": count, "sha256": digest.hexdigest()}}
+    full = {
+        "created": time.time(),
+        "boot_id": boot_id(),
+        "host_tag": host_tag(),
+        **manifest,
+        "format": RUN_FORMAT,
+        "id": run_id,
+        "plan": {"file": name, "cases": count, "sha256": digest.hexdigest()},
+    }
     with open(path / "run.json", "w", encoding="utf-8") as file:
         json.dump(full, file, indent=1, default=str)
         file.write("\n")
