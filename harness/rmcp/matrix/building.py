@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from rmcp.matrix.nodes import Source
 Point = tuple[int, ...]  # index of a value per axis
 
 _DEFAULT_SEED = 1234
+_MOST_LOOKED_AT = 1_000_000  # points tried to find one that a rule matches; about 2 s
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class Builder:
         self._parts: dict[tuple[Any, ...], _Parts] = {}
         self._answers: dict[tuple[Any, ...], Truth] = {}
         self._depends: dict[int, tuple[int, ...]] = {}
+        self._matched: dict[int, list[tuple[int, frozenset[int]]]] = {}
         self._used_settings = [False] * len(settings)
         self._used_requires = [False] * len(matrix.requires)
         self._runtime_axis = next((i for i in self._patching if self._patches_runtime(i)), None)
@@ -88,9 +91,8 @@ class Builder:
 
     def holds(self, when: Condition, point: Point, args: Mapping[str, Any] | None = None) -> Truth:
         """Whether a condition holds for a point: True, False, or None when it depends on the machine."""
-        for matched, names in when.match.items():
-            number = self._index[matched]
-            if self.axes[number].values[point[number]].name not in names:
+        for number, values in self._matches(when):
+            if point[number] not in values:
                 return False
         if when.where is None:
             return True
@@ -108,32 +110,52 @@ class Builder:
         return answer
 
     def unused(self) -> list[Problem]:
-        """`set` and `requires` rules that no case of the plan meets."""
+        """Rules that no case meets, not even one that `reduce` left out."""
         source = Source(self.matrix.text, str(self.matrix.path))
-        problems = []
+        problems = [
+            source.problem(rule.position, "this `exclude` rule matches no case")
+            for rule in self.matrix.exclude
+            if not self.can_hold(rule.when)
+        ]
         for setting, used in zip(self.settings, self._used_settings, strict=True):
-            if not used and not self._meets_any(setting.when):
+            if not used and not self.can_hold(setting.when):
                 problems.append(source.problem(setting.position, "this `set` rule matches no case"))
         for rule, used in zip(self.matrix.requires, self._used_requires, strict=True):
-            if not used and not self._meets_any(rule.when):
+            if not used and not self.can_hold(rule.when):
                 problems.append(source.problem(rule.position, "this `requires` rule matches no case"))
         return problems
 
-    def _meets_any(self, when: Condition) -> bool:
-        """Whether the rule could match in the full product: a reduced plan may happen to miss it."""
-        import itertools
+    def depends_on(self, when: Condition) -> tuple[int, ...]:
+        """Numbers of the axes that decide a condition, ascending."""
+        where = self._dependencies(when) if when.where is not None else ()
+        return tuple(sorted({*where, *(number for number, _ in self._matches(when))}))
 
-        axes = self._dependencies(when) if when.where is not None else ()
-        wanted = sorted({*axes, *(self._index[axis] for axis in when.match)})
-        base = [0] * len(self.axes)
-        for values in itertools.islice(
-            itertools.product(*(range(len(self.axes[i].values)) for i in wanted)), 1_000_000
-        ):
+    def can_hold(self, when: Condition) -> bool:
+        """Whether any point of the product meets a condition (looks at 1,000,000 at most, then says yes)."""
+        wanted = self.depends_on(when)
+        ranges = [range(len(self.axes[i].values)) for i in wanted]
+        point = [0] * len(self.axes)
+        for looked_at, values in enumerate(itertools.product(*ranges)):
             for place, value in zip(wanted, values, strict=True):
-                base[place] = value
-            if self.holds(when, tuple(base)) is not False:
+                point[place] = value
+            if looked_at >= _MOST_LOOKED_AT or self.holds(when, tuple(point)) is not False:
                 return True
         return False
+
+    def _matches(self, when: Condition) -> list[tuple[int, frozenset[int]]]:
+        """``when.match`` as numbers: (axis, its matched values)."""
+        found = self._matched.get(id(when))
+        if found is None:
+            found = self._matched[id(when)] = [
+                (
+                    self._index[axis],
+                    frozenset(
+                        i for i, name in enumerate(self.axes[self._index[axis]].names) if name in names
+                    ),
+                )
+                for axis, names in when.match.items()
+            ]
+        return found
 
     def _argument_axes(self) -> dict[str, set[int]]:
         found: dict[str, set[int]] = {}

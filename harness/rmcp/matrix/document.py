@@ -131,7 +131,6 @@ class Expectation:
     signatures: tuple[str, ...] = ()
     bug: str = ""
     until: datetime.date | None = None
-    profile: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rmcp.errors import UserError
 from rmcp.matrix.building import Builder, Point
-from rmcp.matrix.document import Axis, Exclude, Matrix, Profile, Reduce
+from rmcp.matrix.document import Axis, Condition, Exclude, Matrix, Profile, Reduce
 from rmcp.matrix.errors import MatrixError, Position, Problem, did_you_mean
+from rmcp.matrix.lock import read_lock
 from rmcp.matrix.model import Case
 from rmcp.matrix.nodes import Source
 from rmcp.matrix.plan import Plan, Step
-from rmcp.matrix.reduce import Coverage, reduce_rows
+from rmcp.matrix.reduce import Constraint, Coverage, covering_rows
 from rmcp.matrix.select import select
 
 # Combinations looked at to find out whether `exclude` brings a product under the limit; about 2 s.
 _MOST_LOOKED_AT = 1_000_000
 
 
-def expand(matrix: Matrix, profile: str | None = None) -> Plan:
-    """All cases of a matrix under a profile.
+def expand(matrix: Matrix, profile: str | None = None, use_lock: bool = True) -> Plan:
+    """All cases of a matrix under a profile. The lock file is read where there is one and ``use_lock``.
 
     Raises MatrixError for rules that match nothing, UserError for an unknown profile or too many cases.
     """
-    return _Expansion(matrix, _profile(matrix, profile)).plan()
+    return _Expansion(matrix, _profile(matrix, profile), use_lock).plan()
 
 
 def _profile(matrix: Matrix, name: str | None) -> Profile | None:
@@ -38,14 +40,15 @@ def _profile(matrix: Matrix, name: str | None) -> Profile | None:
 
 
 class _Expansion:
-    def __init__(self, matrix: Matrix, profile: Profile | None) -> None:
+    def __init__(self, matrix: Matrix, profile: Profile | None, use_lock: bool) -> None:
         self.matrix, self.profile = matrix, profile
         self.reduce = profile.reduce if profile is not None and profile.changes_reduce else matrix.reduce
         self.limit = matrix.limit if profile is None or profile.limit is None else profile.limit
         self.settings = (*matrix.set, *(profile.set if profile is not None else ()))
         self.builder = Builder(matrix, self.settings)
-        self.excluded_by: list[set[int]] = [set() for _ in matrix.exclude]
-        self.used_excludes = [False] * len(matrix.exclude)
+        self.use_lock = use_lock
+        self.rows: list[Point] = []
+        self.gone = 0
         self.source = Source(matrix.text, str(matrix.path))
 
     def plan(self) -> Plan:
@@ -53,19 +56,25 @@ class _Expansion:
         sizes = [len(axis.values) for axis in matrix.axes]
         product = math.prod(sizes) if sizes else 0
         coverage: Coverage | None = None
+        full: int | None
         steps.append(Step("product", product, " x ".join(f"{a.name} {len(a.values)}" for a in matrix.axes)))
         if self.reduce is None:
             points = self._whole_product(product)
             full = len(points)
-            steps.append(Step("exclude", full, f"{len(matrix.exclude)} rules took out {product - full}"))
         else:
-            points, coverage, full, exact = self._reduced(self.reduce, product)
-            note = f"{len(matrix.exclude)} rules took out {product - full}"
+            points, coverage, full = self._reduced(self.reduce, product)
+        if full is None:
             steps.append(
-                Step("exclude", full, note if exact else "too many to count, excluded ones included")
+                Step(
+                    "exclude",
+                    product,
+                    f"{len(matrix.exclude)} rules; too many cases to count what they take out",
+                )
             )
+        else:
+            steps.append(Step("exclude", full, f"{len(matrix.exclude)} rules took out {product - full}"))
+        if coverage is not None:
             steps.append(Step("reduce", len(points), str(coverage)))
-        self._check_excludes(exact=self.reduce is None or exact)
         added = self._additions(set(points))
         if matrix.add:
             steps.append(
@@ -94,12 +103,14 @@ class _Expansion:
             full=full,
             reduce=self.reduce,
             settings=self.settings,
+            rows=tuple(self.rows),
+            stale=coverage is not None
+            and (self.gone > 0 or coverage.dropped > 0 or coverage.rows > coverage.kept > 0),
         )
 
     def _excluded(self, point: Point) -> Exclude | None:
-        for number, rule in enumerate(self.matrix.exclude):
+        for rule in self.matrix.exclude:
             if self.builder.holds(rule.when, point) is True:
-                self.used_excludes[number] = True
                 return rule
         return None
 
@@ -119,39 +130,77 @@ class _Expansion:
                     self._check_limit(product)
         return points
 
-    def _reduced(self, reduce: Reduce, product: int) -> tuple[list[Point], Coverage, int, bool]:
+    def _reduced(self, reduce: Reduce, product: int) -> tuple[list[Point], Coverage, int | None]:
         """Points of the covering array times the compare axes, in the order of the product."""
         axes = self.matrix.axes
         free = [i for i, axis in enumerate(axes) if not axis.compare]
         compared = [i for i, axis in enumerate(axes) if axis.compare]
-        compare_rows = list(
-            itertools.islice(
-                itertools.product(*(range(len(axes[i].values)) for i in compared)), self.limit + 1
+        sizes = [len(axes[i].values) for i in free]
+        sides_count = math.prod(len(axes[i].values) for i in compared)
+        smallest = math.prod(sorted(sizes, reverse=True)[: reduce.strength])
+        if not self.matrix.exclude:
+            self._check_limit(sides_count * smallest, at_least=True)
+        self._check_limit(sides_count, at_least=True)
+        sides = list(itertools.product(*(range(len(axes[i].values)) for i in compared)))
+        rules = self._constraints(free, compared, sides)
+        locked = self._locked(reduce, [axes[i] for i in free])
+        self.rows, coverage = covering_rows(sizes, reduce.strength, rules, locked)
+        points = []
+        for row, side in itertools.product(self.rows, sides):
+            point = self._point((*free, *compared), (*row, *side))
+            if self._excluded(point) is None:
+                points.append(point)
+                if len(points) > self.limit:
+                    self._check_limit(len(self.rows) * sides_count)
+        full = product if not self.matrix.exclude else None
+        if full is None and product <= _MOST_LOOKED_AT:
+            full = sum(self._excluded(point) is None for point in self._all_points())
+        return sorted(points), coverage, full
+
+    def _point(self, axes: Sequence[int], values: Sequence[int]) -> Point:
+        point = [0] * len(self.matrix.axes)
+        for axis, value in zip(axes, values, strict=True):
+            point[axis] = value
+        return tuple(point)
+
+    def _constraints(self, free: list[int], compared: list[int], sides: list[Point]) -> list[Constraint]:
+        """`exclude` as constraints on rows.
+
+        A row is legal when one compared value at least may run it, so the rules that look at compare axes
+        make one constraint together.
+        """
+        place = {axis: number for number, axis in enumerate(free)}
+        constraints: list[Constraint] = []
+        mixed: list[Condition] = []
+        for rule in self.matrix.exclude:
+            axes = self.builder.depends_on(rule.when)
+            if any(axis in compared for axis in axes):
+                mixed.append(rule.when)
+            else:
+                allows = functools.partial(self._allows, (rule.when,), axes, (), [()])
+                constraints.append(Constraint(tuple(place[axis] for axis in axes), allows))
+        if mixed:
+            involved = sorted(
+                {axis for when in mixed for axis in self.builder.depends_on(when)} - set(compared)
             )
-        )
-        sizes = sorted((len(axes[i].values) for i in free), reverse=True)
-        self._check_limit(len(compare_rows) * math.prod(sizes[: reduce.strength]), at_least=True)
+            allows = functools.partial(self._allows, tuple(mixed), tuple(involved), tuple(compared), sides)
+            constraints.append(Constraint(tuple(place[axis] for axis in involved), allows))
+        return constraints
 
-        def whole(row: Point, side: Point) -> Point:
-            point = [0] * len(axes)
-            for place, value in (*zip(free, row, strict=True), *zip(compared, side, strict=True)):
-                point[place] = value
-            return tuple(point)
+    def _allows(
+        self, rules: Sequence[Condition], axes: Point, compared: Point, sides: list[Point], values: Point
+    ) -> bool:
+        for side in sides:
+            point = self._point((*axes, *compared), (*values, *side))
+            if not any(self.builder.holds(when, point) is True for when in rules):
+                return True
+        return False
 
-        def legal(row: Point) -> bool:
-            """A row stays when at least one compared value may run it."""
-            return any(self._excluded(whole(row, side)) is None for side in compare_rows)
-
-        rows, coverage = reduce_rows([axes[i] for i in free], reduce, legal, self.matrix)
-        self._check_limit(len(rows) * len(compare_rows))
-        points = [p for row in rows for side in compare_rows if self._excluded(p := whole(row, side)) is None]
-        exact = product <= _MOST_LOOKED_AT
-        full = (
-            sum(self._excluded(p) is None for p in self._all_points())
-            if exact and self.matrix.exclude
-            else product
-        )
-        return sorted(set(points)), coverage, full, exact
+    def _locked(self, reduce: Reduce, axes: list[Axis]) -> list[Point]:
+        if reduce.lock is None or not self.use_lock or not reduce.lock.is_file():
+            return []
+        rows, self.gone = read_lock(reduce.lock, axes)
+        return rows
 
     def _additions(self, present: set[Point]) -> list[Point]:
         """What `add` puts in.
@@ -195,19 +244,6 @@ class _Expansion:
             f"matrix {self.matrix.name!r} ({self.matrix.path}) expands to {more}{count:,} cases ({axes}), "
             f"more than limits.cases = {self.limit:,}. Nothing was built. Add `reduce: {{strength: 2}}`, "
             f"`exclude` rules, choose a profile, or raise `limits: {{cases: {count}}}`."
-        )
-
-    def _check_excludes(self, exact: bool) -> None:
-        if not exact:
-            return
-        self._raise(
-            [
-                self._problem(
-                    rule.position, "this `exclude` rule takes out no case", "an earlier rule may have done so"
-                )
-                for rule, used in zip(self.matrix.exclude, self.used_excludes, strict=True)
-                if not used
-            ]
         )
 
     def _check_ids(self, cases: list[Case]) -> None:

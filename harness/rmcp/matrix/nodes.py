@@ -148,9 +148,10 @@ def compose(source: Source) -> Node | None:
 
 def _readable(source: Source, error: Exception) -> tuple[Position, str]:
     if isinstance(error, yaml.MarkedYAMLError):
-        mark: Any = error.problem_mark or error.context_mark
+        marks: list[Any] = [error.problem_mark, error.context_mark]
+        mark = next((m for m in marks if m is not None), None)
         message = ", ".join(part for part in (error.problem, error.context) if part)
-        line, column = (1, 1) if mark is None else (mark.line + 1, mark.column + 1)
+        line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
         hint = " (indent with spaces)" if "\\t" in message else ""
         return source.position(line, column), f"not valid YAML: {message}{hint}"
     offset = getattr(error, "position", getattr(error, "start", 0))
@@ -160,6 +161,11 @@ def _readable(source: Source, error: Exception) -> tuple[Position, str]:
         source.position(before.count("\n") + 1, len(before) - before.rfind("\n")),
         f"not valid YAML: {reason}",
     )
+
+
+def _place(event: Any) -> tuple[int, int]:
+    """Line and column of an event, from 1."""
+    return event.start_mark.line + 1, event.start_mark.column + 1
 
 
 class _Composer:
@@ -184,8 +190,7 @@ class _Composer:
                 self._alias(event)
             elif isinstance(event, yaml.ScalarEvent):
                 self._tag(event, "tag:yaml.org,2002:str")
-                line, column = event.start_mark.line + 1, event.start_mark.column + 1
-                scalar = Scalar(line, column, text=event.value, plain=event.style in (None, ""))
+                scalar = Scalar(*_place(event), text=event.value, plain=event.style in (None, ""))
                 self._anchor(event.anchor, scalar)
                 self._add(scalar)
             elif isinstance(event, (yaml.SequenceStartEvent, yaml.MappingStartEvent)):
@@ -203,8 +208,7 @@ class _Composer:
         return self.root
 
     def _report(self, event: Any, message: str, hint: str = "") -> None:
-        mark = event.start_mark
-        self.source.report(self.source.position(mark.line + 1, mark.column + 1), message, hint)
+        self.source.report(self.source.position(*_place(event)), message, hint)
 
     def _tag(self, event: Any, plain_tag: str) -> None:
         if event.tag not in (None, "!", plain_tag):
@@ -219,20 +223,18 @@ class _Composer:
     def _alias(self, event: Any) -> None:
         if event.anchor in self.open_anchors:
             self._report(event, f"*{event.anchor} stands inside itself")
-            self._add(Scalar(event.start_mark.line + 1, event.start_mark.column + 1))
+            self._add(Scalar(*_place(event)))
         elif event.anchor not in self.anchors:
             self._report(event, f"nothing is anchored as &{event.anchor} before this")
-            self._add(Scalar(event.start_mark.line + 1, event.start_mark.column + 1))
+            self._add(Scalar(*_place(event)))
         else:
             self._add(self.anchors[event.anchor])
 
     def _begin(self, event: Any) -> None:
-        line, column = event.start_mark.line + 1, event.start_mark.column + 1
         is_map = isinstance(event, yaml.MappingStartEvent)
         self._tag(event, "tag:yaml.org,2002:" + ("map" if is_map else "seq"))
-        self.stack.append(
-            _Open(Mapping(line, column) if is_map else Sequence(line, column), anchor=event.anchor)
-        )
+        node = Mapping(*_place(event)) if is_map else Sequence(*_place(event))
+        self.stack.append(_Open(node, anchor=event.anchor))
         if event.anchor is not None:
             self.open_anchors.add(event.anchor)
 

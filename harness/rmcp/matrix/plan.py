@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rmcp.matrix.document import Matrix, Reduce, Setting
 from rmcp.matrix.model import Case
-from rmcp.matrix.reduce import Coverage
+from rmcp.matrix.reduce import Coverage, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +20,17 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """``full`` is the size of the product without what `exclude` takes out."""
+    """``full`` is the size of the product without what `exclude` takes out, None when that is too many to
+    count. ``rows`` are the rows of the covering array over the axes that are not compared; ``stale`` says
+    that the lock file does not hold all of them, or others."""
 
     matrix: Matrix
     profile: str | None
     cases: tuple[Case, ...]
     steps: tuple[Step, ...]
-    full: int
+    full: int | None
     coverage: Coverage | None = None
     reduce: Reduce | None = None
     settings: tuple[Setting, ...] = ()
+    rows: tuple[Row, ...] = ()
+    stale: bool = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from rmcp.errors import UserError
 from rmcp.matrix.expressions import Expression, compile_expression
@@ -13,14 +13,19 @@ from rmcp.matrix.model import Case
 _SHARD = re.compile(r"([0-9]{1,6})/([0-9]{1,6})")
 
 
-def select(cases: Iterable[Case], expression: str | Expression) -> tuple[Case, ...]:
+def select(
+    cases: Iterable[Case], expression: str | Expression, names: Mapping[str, str] | None = None
+) -> tuple[Case, ...]:
     """The cases for which the expression is true. Raises UserError for a mistake in it.
 
+    ``names`` are the matrix's (``Matrix.names``); without them the axes and arguments of the cases, untyped.
     Facts of the machine (gfx, rocm ...) are not known yet when cases are chosen; they are refused.
     """
     cases = tuple(cases)
     if isinstance(expression, str):
-        expression = compile_expression(expression, _names(cases))
+        compiled = compile_expression(expression, _names(cases) if names is None else names)
+        _refuse_machine_facts(compiled, cases)
+        expression = compiled
     return tuple(case for case in cases if expression.matches(CaseFacts(case)))
 
 
@@ -32,16 +37,22 @@ def _names(cases: tuple[Case, ...]) -> dict[str, str]:
         if id(case.args) not in seen:  # cases share their argument mappings
             seen.add(id(case.args))
             args.update(case.args)
-    names = known_names(axes, args)
-    return {
-        name: kind
-        for name, kind in names.items()
-        if name not in MACHINE_FACTS or name in axes or name in args
-    }
+    return known_names(axes, args)
+
+
+def _refuse_machine_facts(expression: Expression, cases: tuple[Case, ...]) -> None:
+    for name in sorted(expression.names & set(MACHINE_FACTS)):
+        if cases and not any(name in case.axes or name in case.args for case in cases):
+            raise ExpressionError(
+                expression.text,
+                max(expression.text.find(name), 0),
+                f"{name!r} is known only on the machine that runs",
+                "cases are chosen before any runtime starts: by axes, arguments, id, key, workload",
+            )
 
 
 def shard(cases: Iterable[Case], part: str) -> tuple[Case, ...]:
-    """Part ``"2/5"`` of the cases: those whose key falls into the second fifth of the hash range."""
+    """Part ``"2/5"`` of the cases: those whose key, as a number, leaves 1 when divided by 5."""
     found = _SHARD.fullmatch(part.strip())
     number, count = (int(found[1]), int(found[2])) if found else (0, 0)
     if not 1 <= number <= count:
