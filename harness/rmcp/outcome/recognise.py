@@ -1,4 +1,302 @@
+"""Text -> Recognition: the first cause in a log. Pure, linear in the text, safe on any bytes.
+
+Stages: find candidate lines by a few short words (`scan`), take their decoration off (`context`), match the rows of
+the table (`patterns`), drop warnings and lines that only name an error, then let the hits compete: the highest rank
+wins, inside a rank the first line.
+"""
+
 from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any
+
+from rmcp.outcome import scan
+from rmcp.outcome.context import Core, only_names, undecorate
+from rmcp.outcome.fields import tidy
+from rmcp.outcome.fingerprint import runtime_of_line
+from rmcp.outcome.patterns import BENIGN, PATTERNS, XIDS, Pattern, Rank
 from rmcp.outcome.recognition import Recognition
-def recognise(text: str | bytes, *, signal: str | None = None, exit_code: int | None = None, raw: bool = False) -> Recognition:
-    return Recognition()
+from rmcp.outcome.runtime_errors import RUNTIME_NEEDLES, runtime_error
+from rmcp.outcome.words import Cause
+
+_FOLLOWING = 3  # lines that may belong to a wrapped message
+_AFTER_DECISION = 400  # candidate lines that are still read for fields once a primary cause is known
+_HITS = 2000  # weak hits that are kept of an endless log
+_BENIGN = re.compile("|".join(f"(?:{regex})" for _, regex in BENIGN))
+_TRACEBACK = re.compile(rb"Traceback \(most recent call last\)|^\s*File \".+\", line \d+|\^\^\^", re.MULTILINE)
+_SIGNAL_CAUSES: Mapping[str, Cause] = {
+    "SIGSEGV": Cause.SEGFAULT,
+    "SIGILL": Cause.ILLEGAL_INSTRUCTION,
+    "SIGABRT": Cause.UNKNOWN_ABORT,
+    "SIGBUS": Cause.UNKNOWN_ABORT,
+    "SIGFPE": Cause.UNKNOWN_ABORT,
+    "SIGTRAP": Cause.UNKNOWN_ABORT,
+    "SIGSYS": Cause.UNKNOWN_ABORT,
+}
+_SIGNAL_NUMBERS = {4: "SIGILL", 5: "SIGTRAP", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE", 9: "SIGKILL", 11: "SIGSEGV",
+                   13: "SIGPIPE", 15: "SIGTERM", 31: "SIGSYS"}
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A row that matched a line that is not a mere mention."""
+
+    pattern: Pattern
+    cause: Cause
+    offset: int
+    end: int
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    rank: Rank = Rank.PRIMARY
+    comment: bool = False
+
+
+@lru_cache(maxsize=1)
+def _table() -> tuple[tuple[Pattern, re.Pattern[str], tuple[str, ...]], ...]:
+    return tuple((pattern, re.compile(pattern.regex), pattern.needles) for pattern in PATTERNS)
+
+
+def recognise(
+    text: str | bytes,
+    *,
+    signal: str | None = None,
+    exit_code: int | None = None,
+    raw: bool = False,
+) -> Recognition:
+    """Name the first cause in a text.
+
+    ``signal`` (a name) and ``exit_code`` are what is known of the process from elsewhere; they add fields and give a
+    cause when the text has none. ``raw`` says that the text was captured from the process itself, so that a line
+    cannot be prose about somebody else's crash; warnings are still only warnings.
+    """
+    data = scan.clean(text if isinstance(text, bytes) else text.encode("utf-8", "backslashreplace"))
+    hits = _hits(data, raw)
+    told = _details(hits)
+    best = _choose(hits)
+    ended = signal or _SIGNAL_NUMBERS.get((exit_code or 0) - 128)
+    fields: dict[str, Any] = {}
+    if best is None:
+        cause = _SIGNAL_CAUSES.get(ended or "", Cause.NONE)
+        if cause is Cause.NONE:
+            return Recognition()
+        fields["signal"] = ended
+        if cause is Cause.ILLEGAL_INSTRUCTION:
+            fields["where"] = "cpu"
+        if exit_code:
+            fields["exit_code"] = exit_code
+        return Recognition(cause, fields, layer="process", pattern_id="exit-status")
+    fields = {**_compatible(told, best), **best.fields}
+    if ended:
+        fields["signal"] = ended
+    if exit_code:
+        fields["exit_code"] = exit_code
+    line = data[best.offset : best.end].decode("utf-8", "backslashreplace").rstrip()
+    source_line = fields.pop("source_line", None)
+    return Recognition(
+        cause=best.cause,
+        fields=tidy(best.cause, fields, data),
+        line=line[:4000],
+        line_number=data.count(b"\n", 0, best.offset) + 1,
+        pattern_id=best.pattern.id,
+        layer=best.pattern.layer,
+        device=best.pattern.device,
+        runtime_hint=runtime_of_line(int(source_line)) if source_line else "",
+        also=tuple(dict.fromkeys(hit.cause for hit in hits if _is_other(hit, best))),
+    )
+
+
+def _is_other(hit: Hit, best: Hit) -> bool:
+    return hit.rank is Rank.PRIMARY and hit.cause not in (best.cause, Cause.NONE)
+
+
+def _hits(data: bytes, raw: bool) -> list[Hit]:
+    hits: list[Hit] = []
+    seen: dict[bytes, bool] = {}
+    after_decision = 0
+    decided = False
+    for line in scan.candidates(data):
+        body = data[line.offset : min(line.end, line.offset + 4000)]
+        shape = body.translate(None, b"0123456789")
+        if seen.get(shape) is False:
+            continue  # the same line but for its numbers matched nothing before
+        found = _match_line(data, line, body, raw)
+        if len(seen) < 50_000:
+            seen[shape] = bool(found)
+        hits += found
+        decided = decided or any(hit.rank is Rank.PRIMARY for hit in found)
+        if decided:
+            after_decision += 1
+        if after_decision > _AFTER_DECISION or len(hits) > _HITS:
+            break
+    return hits
+
+
+def _match_line(data: bytes, line: scan.Line, body: bytes, raw: bool) -> list[Hit]:
+    text = body.decode("utf-8", "backslashreplace")
+    core = undecorate(text)
+    if not core.text:
+        return []
+    following = [undecorate(b.decode("utf-8", "backslashreplace")) for b in scan.line_after(data, line, _FOLLOWING)]
+    joined = core.text
+    for other in following:
+        if not other.text or len(joined) > 3000:
+            break
+        joined += " " + other.text
+    found: list[Hit] = []
+    lead: str | None = None
+    for pattern, regex, needles in _table():
+        subject = joined if pattern.wraps else core.text
+        if not any(needle in subject for needle in needles):
+            continue
+        match = regex.search(subject)
+        if match is None or match.start() >= len(core.text):
+            continue
+        before, after = core.text[: match.start()], core.text[match.end() :]
+        if pattern.rank is not Rank.DETAIL:
+            if _is_benign(pattern, core, match.start()):
+                continue
+            if not raw:
+                if lead is None:
+                    lead = _lead(data, line, core)
+                if only_names(core, before, match.group(), after, lead, device=pattern.device):
+                    continue
+            if pattern.whole and not _begins(core, before, pattern, raw):
+                continue
+            if pattern.id == "python-exception" and not _is_python(data, line, core, raw):
+                continue
+        found.append(_hit(pattern, match, line, core))
+    if any(needle in joined for needle in RUNTIME_NEEDLES):
+        status = runtime_error(core.text, joined)
+        if status is not None:
+            lead = _lead(data, line, core) if lead is None else lead
+            before, after = core.text[: status.start], core.text[status.end :]
+            benign = _is_benign(status.pattern, core, status.start)
+            if not benign and (raw or not only_names(core, before, status.text, after, lead, device=False)):
+                found.append(Hit(status.pattern, status.cause, line.offset, line.end, status.fields, status.rank,
+                                 core.comment))
+    return found
+
+
+def _begins(core: Core, before: str, pattern: Pattern, raw: bool) -> bool:
+    """True when the message begins its line, or follows something that cannot be the start of a sentence."""
+    rest = before.strip(" \t\"'`*")
+    if not rest or pattern.layer == "python":
+        return not rest
+    return bool(re.search(r"[:>\])|!=.$%#]$", rest)) or (core.logged and len(rest.split()) <= 12)
+
+
+def _is_benign(pattern: Pattern, core: Core, start: int) -> bool:
+    found = _BENIGN.search(core.text)
+    if found is None or pattern.id in ("rocr-memory-access-fault", "rocr-hw-exception", "cuda-init"):
+        return False
+    return found.start() <= start
+
+
+def _is_python(data: bytes, line: scan.Line, core: Core, raw: bool) -> bool:
+    """True when an exception line is really the end of a traceback, or stands alone like one."""
+    if core.comment or core.bullet or core.heading or core.table:
+        return False
+    if raw or core.logged:
+        return True
+    nearby = data[max(0, line.offset - 20_000) : line.offset]
+    return bool(_TRACEBACK.search(nearby)) or data.count(b"\n") <= 12
+
+
+def _lead(data: bytes, line: scan.Line, core: Core) -> str:
+    """What leads up to a line: the line above, or above a code fence the sentence that introduces it."""
+    above = [b.decode("utf-8", "backslashreplace") for b in scan.lines_before(data, line, 12)]
+    fenced = False
+    for index, text in enumerate(above):
+        bare = text.strip().lstrip(">#/* ")
+        if bare.startswith(("```", "~~~")):
+            fenced = True
+            continue
+        if not bare:
+            if index == 0 and not fenced:
+                return ""
+            continue
+        if fenced or index == 0 or core.comment:
+            return undecorate(text).text if not bare.startswith("#") else bare
+        return ""
+    return ""
+
+
+def _hit(pattern: Pattern, match: re.Match[str], line: scan.Line, core: Core) -> Hit:
+    fields: dict[str, Any] = dict(pattern.fields)
+    for name, value in match.groupdict().items():
+        if value is not None and value != "":
+            fields[name.rstrip("23")] = value.strip()
+    cause = pattern.cause
+    if pattern.id == "xid":
+        number = int(fields["xid"])
+        cause, fields["reason"] = XIDS.get(number, (Cause.UNKNOWN_ABORT, f"Xid {number}"))
+        return Hit(pattern, cause, line.offset, line.end, fields, Rank.PRIMARY, core.comment)
+    if pattern.id == "hsa-abort-by-number":
+        cause = _BY_HSA_CODE.get(fields["code"].lower(), cause)
+    return Hit(pattern, cause, line.offset, line.end, fields, pattern.rank, core.comment)
+
+
+_BY_HSA_CODE = {
+    "0x29": Cause.APERTURE_VIOLATION,
+    "0x2a": Cause.ILLEGAL_INSTRUCTION,
+    "0x2b": Cause.MEMORY_ACCESS_FAULT,
+    "0x1008": Cause.OUT_OF_MEMORY,
+}
+
+
+def _choose(hits: Sequence[Hit]) -> Hit | None:
+    """The hit that counts: highest rank, then first line, then the row that stands first in the table."""
+    rivals = [hit for hit in hits if hit.rank is not Rank.DETAIL and hit.cause is not Cause.NONE]
+    if not rivals:
+        return None
+    top = max(hit.rank for hit in rivals)
+    best = min((hit for hit in rivals if hit.rank == top), key=lambda hit: hit.offset)
+    if best.pattern.id == "killed" and not _killed_by_memory(hits):
+        return None
+    if best.pattern.id.startswith("amdgpu-") and best.cause is Cause.MEMORY_ACCESS_FAULT:
+        # In the kernel log a page fault that ends in a reset is a reset: that is what killed the process.
+        reset = next((hit for hit in rivals if hit.cause is Cause.GPU_HANG_RESET and hit.pattern.layer == "kernel-log"),
+                     None)
+        if reset is not None:
+            return replace(reset, fields={**best.fields, **reset.fields})
+    return best
+
+
+def _killed_by_memory(hits: Sequence[Hit]) -> bool:
+    """A bare `Killed` is the OOM killer's only when nothing else went wrong before it."""
+    return not any(hit.pattern.id != "killed" and hit.cause is not Cause.NONE for hit in hits)
+
+
+def _details(hits: Sequence[Hit]) -> dict[str, Any]:
+    """Fields that lines beside the guilty one tell; the first to tell wins."""
+    told: dict[str, Any] = {}
+    for hit in hits:
+        for name, value in hit.fields.items():
+            told.setdefault(f"{hit.cause}/{name}", value)
+            if hit.rank <= Rank.WEAK:
+                told.setdefault(name, value)
+    return told
+
+
+# Fields that a line may lend to a hit of any cause: how the process ended, and what the driver says beside the fault.
+_LENDABLE = ("signal", "exit_code", "kernel", "core", "process")
+
+
+def _compatible(told: Mapping[str, Any], best: Hit) -> dict[str, Any]:
+    fields = {name: told[name] for name in _LENDABLE if name in told}
+    for key, value in told.items():
+        cause, _, name = key.partition("/")
+        if name and cause == best.cause:
+            fields[name] = value
+    if best.pattern.layer == "kernel-log":
+        fields.update({name: told[name] for name in ("address", "pid", "client", "ring") if name in told})
+    if best.cause is Cause.MEMORY_ACCESS_FAULT and "library" in told:
+        fields.setdefault("library", told["library"])
+    if best.cause in (Cause.DEVICE_ASSERT, Cause.UNKNOWN_ABORT):
+        for name in ("hsa_status", "code", "queue"):
+            value = told.get(f"{Cause.UNKNOWN_ABORT}/{name}")
+            if value is not None:
+                fields.setdefault(name, value)
+    return fields

@@ -1,0 +1,183 @@
+"""Where a message stands: is it printed by the program that failed, or does a text only *name* it? Pure.
+
+A log line is decorated (time stamps, ranks, journal prefixes, comment signs of a poster); prose, source code and
+documentation wrap the same words into sentences, quotes and code. `undecorate` takes the decoration off and
+remembers it; `only_names` decides.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_LEVEL = r"(?:TRACE|DEBUG|INFO|NOTICE|WARN(?:ING)?|ERROR|ERR|CRITICAL|FATAL|SEVERE|[EWIF](?=\d))"
+# What loggers, journals and launchers put before a message. Order: special before general.
+_LOG = re.compile(
+    "|".join(
+        (
+            r"\[?\d{4}[-/]\d\d[-/]\d\d[T ,_-]+\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z| ?[+-]\d\d:?\d\d)?(?: [A-Z]{2}\d+)*\]?[:,]?",
+            r"\[[A-Z][a-z]{2} [A-Z][a-z]{2} +\d+ \d\d:\d\d:\d\d(?:\.\d+)? \d{4}\]",
+            r"[A-Z][a-z]{2} +\d{1,2} \d\d:\d\d:\d\d(?:\.\d+)?(?: \d{4})? [\w.-]+ (?=[\w./@-]+(?:\[\d+\])?:)",
+            r"\[ *\d+\.\d+\]",
+            r"\[?\d\d:\d\d:\d\d(?:[.,]\d+)?\]?",
+            r"(?:stdout|stderr) [FP]\b",
+            r"kernel:",
+            r"\((?:[\w.:/-]+ )*(?:\w+=\S+ )*pid=\d+[^)\n]{0,80}\)",
+            r"\[rank\d+\]:?",
+            r"\[\d+,\d+\]<std(?:err|out)>:?",
+            r"[EWIF]\d{4} [\d:.]+ +\d+ \S+:\d+\]",
+            r"time=\S+ level=\w+ source=\S+ msg=",
+            _LEVEL + r"\s*[:|]?\s*(?:\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?\s*)?(?:\[?[\w./<>-]+\.(?:py|cpp|cc|go|rs|cu):\d+\]:?)?"
+            r"(?=\s|:|$)(?:\s*:\s?[\w.]+:)?",
+            r"[\w.-]+-\d+ +\| ",
+            r"[\w./@-]+\[\d+\]:",
+            r"\[[^\]\n]{1,60}\]:?(?=\s|\S)",
+            r"amdgpu(?: [0-9a-f]{4}:[0-9a-f:.]+)?:",
+            r"!!! Exception during processing ?!*!!!",
+        )
+    )
+)
+_MARK = re.compile(r">+(?= |$)|#+(?=\s)|//+!?(?= |$)|/\*+|\*(?=\s)|;+(?= )|[-+•‣](?= )|\d{1,2}[.)](?= )|[│║┃|](?= )|`{1,3}|<(?:pre|code|p|td|li)>")
+_ANSI = re.compile(r"\x1b(?:\[[0-9;:?<=>]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][0-9A-B]|[=>78cDEHMNOZ])")
+_LIMIT = 4000  # characters of a line that are looked at; beyond that stand template names and dumped tensors
+
+
+@dataclass(frozen=True)
+class Core:
+    """A line without its decoration. ``text`` is the message; the flags say what was taken off before it."""
+
+    text: str
+    logged: bool = False  # a logger, journal or launcher prefix: the program itself printed it
+    comment: bool = False  # comment sign of a source file
+    heading: bool = False  # markdown heading
+    bullet: bool = False
+    quoted: bool = False  # mail or issue quote sign
+    table: bool = False  # row of a markdown table
+    indent: int = 0
+
+
+def strip_ansi(text: str) -> str:
+    """The text without terminal control sequences."""
+    return _ANSI.sub("", text) if "\x1b" in text else text
+
+
+def undecorate(line: str) -> Core:
+    """Take log prefixes, quote, comment and list signs off the beginning of a line."""
+    text = strip_ansi(line[:_LIMIT]).rstrip()
+    rest = text.lstrip()
+    indent = len(text) - len(rest)
+    logged = comment = heading = bullet = quoted = table = False
+    for _ in range(12):  # a line has a handful of prefixes; the bound keeps a hostile line cheap
+        rest = rest.lstrip()
+        found = _LOG.match(rest)
+        if found is not None and found.end():
+            logged, rest = True, rest[found.end() :]
+            continue
+        found = _MARK.match(rest)
+        if found is None:
+            break
+        sign = found.group()
+        if sign.startswith("#"):
+            heading = heading or len(sign) > 1
+            comment = True
+        elif sign.startswith(("/", ";")) or sign == "*":
+            comment, bullet = comment or sign != "*", bullet or sign == "*"
+        elif sign.startswith(">"):
+            quoted = True
+        elif sign == "|":
+            table = rest.count(" | ") > 0
+        elif sign[0] in "-+•‣" or sign[0].isdigit():
+            bullet = True
+        rest = rest[found.end() :]
+    return Core(rest, logged, comment, heading, bullet, quoted, table, indent)
+
+
+# Words that make a sentence *about* an error out of the words that follow or surround it.
+_ABOUT = re.compile(
+    r"\b(?:if|when|whenever|unless|until|would|could|might|may|should|such as|e\.g\.|i\.e\.|for example|for instance"
+    r"|examples?|like|instead of|rather than|avoid\w*|prevent\w*|handl(?:e|es|ing)|typical\w*|usually|sometimes|often"
+    r"|fix(?:es|ed|ing)?|workarounds?|symptoms?|means|indicates?|known issue|possibly|leads? to|leading to|results? in|causes?"
+    r"|resulting in|(?:dies?|crash(?:es)?|fails?|errors? out|aborts?|ends|stops?|exits?) with|throws?|raises?|triggers?"
+    r"|look(?:s|ing)? (?:like|for)|see(?:s|ing)?|same error|similar|grep|match(?:es)?|detects?|downstream|proven"
+    r"|look for|check for|search for|treat(?:s|ed)?|classif\w+|recogni[sz]\w+|reports? as|expects?|documented|describes?"
+    r"|saw|observed|issue discovered|root cause|tells you)\b",
+    re.IGNORECASE,
+)
+_ENDS_IN_PROSE = re.compile(
+    r"\b(?:with|the|an?|of|as|see|get(?:s|ting)?|got|by|is|are|was|be|to|for|and|or|then|named?|about|hit(?:s|ting)?"
+    r"|raise[sd]?|throws?|throwing|reports?|shows?|says?|on|that|this|than|via|into|have|has|had|your|any|both|no|not)"
+    r"\s*[\"'`*(_]*\s*$",
+    re.IGNORECASE,
+)
+_REPORTS = re.compile(r"\b(?:logs?|logged|prints?|printed|output|stderr|stdout)\b", re.IGNORECASE)
+_PROSE_AFTER = re.compile(
+    r"^[\"'`*)\].,]*\s*(?:—|–|\(?(?:this is|that is|is (?:the|a|an|not)|means|indicates|because|usually|typically|instead|when|whenever"
+    r"|if|would|can\b|may|might|will|occurs?\b|happens|appears|errors?\b|failures?\b|for (?:most|many|all|some)|on (?:cards|gpus|amd|nvidia|rdna|gfx|h100|older|some|most)"
+    r"|in (?:curobo|stack|the log|dmesg|your)|from (?:the|a)|and (?:the|then)|or\b|so\b|which\b|while\b))",
+    re.IGNORECASE,
+)
+_PLACEHOLDER = re.compile(r"0x\.{2,}|0x[Xx]{2,}|0x<|0x…|(?<![\w%])%[0-9l]*[spdxu]\b|\{[\w.!:]*\}|\$\{|<[a-zA-Z_ -]{1,20}>|total-vm:\.\.\.|\bNNN+\b|gfxNNN|gfxXXX")
+_CODE = re.compile(
+    r"\bre\.(?:compile|search|match|escape)\(|^(?:assert|raise|return|if|elif|else|for|while|def|class|import|from|case|const|static|throw|except|with|"
+    r"let|var|fn|pub|match|switch|echo|grep|export|constexpr|inline|void|int|bool|auto|extern|enum|struct|namespace|using|template|#define|#include|#if)\b[^:]*[({;:=]"
+    r"|\b(?:printf|fprintf|LOG|log\w*|LogPrintf\w*|print|println!?|puts|EXPECT_\w+|ASSERT_\w+|TORCH_CHECK|CHECK|MIOPEN_THROW|contains|startswith|endswith|includes|"
+    r"has_substr|find|assertIn|assertRaises\w*|assertEqual|raises|skipIf\w*|Error|Exception|RuntimeError)\(\s*(?:[fru]?[\"'`]|\w+\()"
+    r"|\bin (?:str\(|msg|message|text|line|output|err|stderr|log|result|exc|e\b)|[\"'`]\s+in\s+\w"
+    r"|[\"'][)\]}]*\s*[,;]\s*(?:#.*|//.*)?$|[\"']\)+\s*:?$|=>\s*[\"']|==\s*[\"']|^\w+\s*=\s*[\[({]?\s*[fru]*[\"']|\bhip(?:Success)\s*[!=]=|[!=]=\s*(?:hip|cuda)Error"
+    r"|=\s*0x[0-9a-fA-F]+\s*,|^\"[^\"]*\"\s*:\s*[\[{\"\d]"
+)
+_JSON_KEY = re.compile(r"[\"'](?:error|err|message|msg|detail|details|log|stderr|stdout|output|exception|traceback|reason|text)[\"']\s*:\s*[\"'][^\"']*$", re.IGNORECASE)
+_INTRO = re.compile(
+    r"\b(?:lines?|message|errors?|output|something|text|piece|crash|one|looks?)\b[^.\n]{0,60}\b(?:like|such as|similar to|gives? you|resembl\w+)\b"
+    r"|\bsame error|\bfor example\b|\bexamples?\b\s*:|\bif you (?:see|get|encounter|hit)|\btells you\b|\bsymptoms?\b|\bwhen you (?:see|get)|\btypical\b"
+    r"|\bsimilarit|\bcommon (?:errors?|failures?|issues?)|\btroubleshoot|\bknown (?:errors?|issues?|failures?)|\bmay (?:see|fail|print|show|crash)|\bmight (?:see|fail|print|show)"
+    r"|\bwould (?:fail|print|see)|\bexpected (?:output|error|failure)|\bdownstream",
+    re.IGNORECASE,
+)
+_WORDS = re.compile(r"(?<![\w./:-])[a-z]{2,}(?![\w./:(=-])")
+
+
+def only_names(core: Core, before: str, matched: str, after: str, lead: str, *, device: bool) -> bool:
+    """True when the line mentions the message instead of being it.
+
+    ``before`` and ``after`` are the rest of the line, ``lead`` the text that leads up to the line: the line before
+    it in the same paragraph, or the sentence that introduces a code fence. ``device``: the message is a complete
+    driver line, which is rarely quoted inside a sentence.
+    """
+    if core.heading or core.table:
+        return True
+    if _PLACEHOLDER.search(matched + after[:60]) and "rocdevice.cpp" not in matched:
+        return True
+    whole = before + matched + after
+    if not core.logged and _CODE.search(whole):
+        return True
+    if _INTRO.search(lead):
+        return True
+    quote = before.rstrip("*_ ")[-1:]
+    bare = before.strip(" \t\"'`*_([{")
+    if core.logged and not core.comment:
+        return False
+    if quote in "\"'" and quote:
+        if not bare:
+            return "hipErrorNoBinaryForGpu" not in matched
+        if not _JSON_KEY.search(before) and not re.search(r"[:=]\s*[\"']$", before):
+            return not (core.bullet and _REPORTS.search(before) and not _ABOUT.search(before))
+    if _PROSE_AFTER.match(after) and (before or core.comment or core.bullet or quote):
+        return True
+    if not bare:
+        # A wrapped sentence: what stands on the line above belongs to this one.
+        return bool((core.comment or core.bullet) and _continues(lead) and (_ABOUT.search(lead) or _ENDS_IN_PROSE.search(lead)))
+    if _ABOUT.search(before):
+        return True
+    if device:
+        return False
+    if _ENDS_IN_PROSE.search(before):
+        return True
+    if re.search(r"[:>\])|!=→]\s*[*_`\"']*\s*$", before):
+        return False
+    return len(_WORDS.findall(before)) >= 3
+
+
+def _continues(lead: str) -> bool:
+    """True when a line does not end its sentence, so that the next one goes on with it."""
+    return bool(lead) and lead.rstrip()[-1:] not in ".:!?`}{;"

@@ -1,0 +1,60 @@
+"""Field values as they are stored: numbers as numbers, codes in small letters, libraries by their plain name. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from rmcp.outcome.words import Cause
+
+_NUMBERS = ("node", "pid", "exit_code", "gpu_index", "xid", "free_mb")
+_SQLITE = re.compile(rb"SQLite|sqlite_db|sqlite3|Timeout while waiting for Database", re.IGNORECASE)
+_COMPILE = re.compile(
+    rb"HIPRTC|hiprtc|Code object build failed|Can't execute|BuildHip|BuildOcl|BuildAsm|Build(?:Code|Program)|comgr|clang|error generated when compiling"
+    rb"|fatal error: '|COMPIL|Failed to build|kernel compil", re.IGNORECASE
+)
+_MIOPEN_STATUS = re.compile(rb"\bmiopenStatus(?!Success)[A-Z]\w+")
+_HIPBLAS = re.compile(rb"hipblas|HIPBLAS|rocBLAS|ROCm error|rocblas")
+
+
+def tidy(cause: Cause, fields: Mapping[str, Any], data: bytes) -> dict[str, Any]:
+    """The fields of one recognition in their stored form; ``data`` is the cleaned text, for what stands elsewhere."""
+    tidied: dict[str, Any] = {}
+    for name, value in fields.items():
+        if name in ("detail", "at", "text", "flavour", "number", "call"):
+            continue
+        if name in _NUMBERS:
+            if not str(value).isdigit():
+                continue
+            value = int(value)
+        if name == "code" and isinstance(value, str) and value[:2] in ("0x", "0X"):
+            value = value.lower()
+        if name == "queue" and value.endswith("..."):
+            continue
+        if name == "library" and isinstance(value, str) and ".so" in value:
+            value = value.split(".so")[0].rpartition("/")[2]
+        if name == "kernel":
+            value = value.strip(" ,;.")
+            if value in ("operator()", ""):
+                continue
+        tidied[name] = value
+    if cause is Cause.MIOPEN_ERROR:
+        _tidy_miopen(tidied, fields, data)
+    if "BLAS_STATUS" in str(tidied.get("code", "")):
+        tidied.setdefault("library", "hipBLAS" if _HIPBLAS.search(data[:1_000_000]) else "cuBLAS")
+    return tidied
+
+
+def _tidy_miopen(tidied: dict[str, Any], fields: Mapping[str, Any], data: bytes) -> None:
+    """Subkind and status of a MIOpen error stand on any of the lines that it leaves."""
+    window = data[:1_000_000]
+    detail = str(fields.get("detail", "")).encode()
+    if "miopen_status" not in tidied:
+        status = _MIOPEN_STATUS.search(window)
+        if status:
+            tidied["miopen_status"] = status.group().decode()
+    if _SQLITE.search(detail) or (not _COMPILE.search(detail) and _SQLITE.search(window)):
+        tidied["subkind"] = "sqlite"
+    elif _COMPILE.search(detail) or _COMPILE.search(window):
+        tidied["subkind"] = "kernel_compile"

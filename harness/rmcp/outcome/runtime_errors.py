@@ -1,0 +1,138 @@
+"""Finds HIP and CUDA runtime statuses in a line: by text, by name or by number (the tables are in `patterns`). Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from rmcp.outcome.patterns import DRIVER_NAMES, RUNTIME_ERRORS, RUNTIME_PREFIX, Pattern, Rank, RuntimeStatus
+from rmcp.outcome.words import Cause
+
+RUNTIME_NEEDLES = (
+    "rror", "ailure", "ERROR_", "an illegal", "launch", "assert triggered", "kernel image", "capable device",
+    "present state", "stream is capturing", "ailed",
+)
+_NAMED = re.compile(
+    r"(?P<full>(?P<kind>hipError|cudaError|CUDA_ERROR_|HIP_ERROR_|ROCM_ERROR_)(?P<name>[A-Z]\w+))"
+    r"(?P<tail>\s*[:)]|'\s*\(\d+\)|\s*\(\d+\)|\s*$)"
+)
+_NAME_LEAD = re.compile(
+    r"(?:[Ee]rror\w*|ERROR|[Ff]ail\w*|[Rr]eturned|[Cc]ode|[Ss]tatus|\bwhat\(\)|with|[Ee]xception)[^\w]{0,6}(?:code|status|with|number)?[\s=:(\d'\"]*$|:\s*$|\(\s*$"
+)
+_HINT = re.compile(r"Search for `\w+' in https?://")
+
+
+@dataclass(frozen=True)
+class Status:
+    """A runtime status on a line; ``start`` and ``end`` are positions of the whole message in the line."""
+
+    pattern: Pattern
+    cause: Cause
+    fields: Mapping[str, Any]
+    start: int
+    end: int
+    text: str
+    rank: Rank
+
+
+@lru_cache(maxsize=1)
+def _tables() -> tuple[re.Pattern[str], re.Pattern[str], dict[str, RuntimeStatus], dict[int, RuntimeStatus],
+                       dict[str, RuntimeStatus]]:
+    by_text = {text: status for status in RUNTIME_ERRORS for text in status.texts}
+    ordered = sorted(by_text, key=len, reverse=True)
+    every = "|".join(re.escape(text) for text in ordered)
+    distinct = "|".join(re.escape(text) for text in ordered if by_text[text].distinct)
+    prefixed = re.compile(RUNTIME_PREFIX + rf"(?P<text>{every})?")
+    alone = re.compile(rf"(?P<text>{distinct})")
+    by_code = {status.code: status for status in RUNTIME_ERRORS}
+    by_name: dict[str, RuntimeStatus] = {}
+    for status in RUNTIME_ERRORS:
+        by_name["hip" + status.hip] = status
+        if status.cuda:
+            by_name["cuda" + status.cuda] = status
+        by_name.setdefault("cuda" + status.hip, status)
+        by_name.setdefault("hip" + status.cuda, status)
+    return prefixed, alone, by_text, by_code, by_name
+
+
+def runtime_error(line: str, joined: str) -> Status | None:
+    """The first runtime status that a line carries. ``joined`` is the line with what follows it, for wrapped ones."""
+    prefixed, alone, by_text, by_code, _ = _tables()
+    hint = _HINT.search(line)
+    if hint is not None:
+        line = line[: hint.start()]
+    named = _named(line)
+    for match in prefixed.finditer(line):
+        text = match["text"]
+        number = int(match["number"]) if match["number"] else None
+        status = by_text.get(text or "") or by_code.get(number or 0)
+        if status is None:
+            if text is None and number is None and line[match.start() :].rstrip().endswith(":"):
+                wrapped = prefixed.match(joined, match.start())
+                status = by_text.get((wrapped["text"] or "") if wrapped else "")
+            if status is None:
+                continue
+        if text is None and number is not None and not 0 < number < 1100:
+            continue
+        if named is not None and named.start <= match.start():
+            return named
+        return _status(status, match["flavour"], line, match.start(), max(match.end(), match.start() + 1))
+    if named is not None:
+        return named
+    for match in alone.finditer(line):
+        before = line[: match.start()]
+        flavour = "HIP" if re.search(r"\bHIP\b|\bhip|ROCm|ROCM", before) else "CUDA"
+        if "ROCm-capable" in match["text"]:
+            flavour = "HIP"
+        return _status(by_text[match["text"]], flavour, line, match.start(), match.end())
+    return _other(line)
+
+
+_UNKNOWN_TEXT = re.compile(
+    r"(?:^|[:>\])] ?|\s)(?P<flavour>CUDA|HIP|ROCm|Triton) [Ee]rror(?: \[\w+\])?:\s+(?P<detail>(?!(?:CU|HIP)BLAS|s\b)[A-Za-z][^\n]{2,200})"
+)
+
+
+def _other(line: str) -> Status | None:
+    """`CUDA error: <a text that the table does not have>`: an exception, whatever it says."""
+    found = _UNKNOWN_TEXT.search(line)
+    if found is None:
+        return None
+    pattern = Pattern("runtime-other", Cause.PYTHON_EXCEPTION_OTHER, "", (), "", "", "runtime")
+    return Status(pattern, pattern.cause, {}, found.start(), len(line), found.group(), Rank.WEAK)
+
+
+def _named(line: str) -> Status | None:
+    *_, by_name = _tables()
+    by_code = _tables()[3]
+    for match in _NAMED.finditer(line):
+        tail = match["tail"].strip()
+        lead = _NAME_LEAD.search(line[: match.start()])
+        if not (lead or (tail == ":" and match.start() == 0)):
+            continue
+        kind = match["kind"]
+        if kind.endswith("_"):
+            code = DRIVER_NAMES.get(match["name"])
+            status = by_code.get(code) if code is not None else None
+        else:
+            status = by_name.get(kind.removesuffix("Error") + match["name"])
+        if status is None:
+            continue
+        flavour = "HIP" if kind.lower().startswith(("hip", "rocm")) else "CUDA"
+        return _status(status, flavour, line, match.start(), match.end())
+    return None
+
+
+def _status(status: RuntimeStatus, flavour: str, line: str, start: int, end: int) -> Status:
+    hip = flavour.lower() in ("hip", "rocm")
+    name = f"hipError{status.hip}" if hip else f"cudaError{status.cuda or status.hip}"
+    fields: dict[str, Any] = {"hip_error" if hip else "cuda_error": name}
+    if status.code >= 700:
+        fields["code"] = status.code
+    if status.cause is Cause.ILLEGAL_INSTRUCTION:
+        fields["where"] = "gpu"
+    pattern = Pattern(f"runtime-{status.code}", status.cause, "", (), "", "", "runtime")
+    return Status(pattern, status.cause, fields, start, end, line[start:end], Rank.PRIMARY)
