@@ -30,8 +30,8 @@ _LOG = re.compile(
             _LEVEL + r"\s*[:|]?\s*(?:\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?\s*)?(?:\[?[\w./<>-]+\.(?:py|cpp|cc|go|rs|cu):\d+\]:?)?"
             r"(?=\s|:|$)(?:\s*:\s?[\w.]+:)?",
             r"[\w.-]+-\d+ +\| ",
-            r"[\w./@-]+\[\d+\]:",
-            r"\[[^\]\n]{1,60}\]:?(?=\s|\S)",
+            r"[\w./@-]+\[\d+\]:(?! segfault| trap)",
+            r"\[(?!gfxhub|mmhub|\d+\]\s)[^\]\n]{1,60}\]:?",
             r"amdgpu(?: [0-9a-f]{4}:[0-9a-f:.]+)?:",
             r"!!! Exception during processing ?!*!!!",
         )
@@ -116,7 +116,12 @@ _PROSE_AFTER = re.compile(
     r"|in (?:curobo|stack|the log|dmesg|your)|from (?:the|a)|and (?:the|then)|or\b|so\b|which\b|while\b))",
     re.IGNORECASE,
 )
-_PLACEHOLDER = re.compile(r"0x\.{2,}|0x[Xx]{2,}|0x<|0x…|(?<![\w%])%[0-9l]*[spdxu]\b|\{[\w.!:]*\}|\$\{|<[a-zA-Z_ -]{1,20}>|total-vm:\.\.\.|\bNNN+\b|gfxNNN|gfxXXX")
+_PLACEHOLDER = re.compile(
+    r"0x\.{2,}|0x[Xx]{2,}|0x<|0x…|(?<![\w%])%[0-9l]*[spdxu]\b|\{[\w.!:]*\}|\$\{|<[a-zA-Z_ -]{1,20}>|gfxNNN|gfxXXX"
+)
+_ELIDED = re.compile(r"0x\.{2,}|0x[Xx]{2,}|(?<![\w%])%(?:s|p|d|u|zu|llu)\b|total-vm:\.\.\.")
+_LABEL = re.compile(r"\*\*([^*]{1,60})\*\*:?\s*`$|\*\*([^*]{1,60}):\*\*\s*`$")
+_LABEL_OF_ERROR = re.compile(r"error|exception|message|log|output|trace|stderr|stdout|fehler|crash|result", re.IGNORECASE)
 _CODE = re.compile(
     r"\bre\.(?:compile|search|match|escape)\(|^(?:assert|raise|return|if|elif|else|for|while|def|class|import|from|case|const|static|throw|except|with|"
     r"let|var|fn|pub|match|switch|echo|grep|export|constexpr|inline|void|int|bool|auto|extern|enum|struct|namespace|using|template|#define|#include|#if)\b[^:]*[({;:=]"
@@ -127,6 +132,7 @@ _CODE = re.compile(
     r"|=\s*0x[0-9a-fA-F]+\s*,|^\"[^\"]*\"\s*:\s*[\[{\"\d]"
 )
 _JSON_KEY = re.compile(r"[\"'](?:error|err|message|msg|detail|details|log|stderr|stdout|output|exception|traceback|reason|text)[\"']\s*:\s*[\"'][^\"']*$", re.IGNORECASE)
+_FATAL_LINE = re.compile(r":0:\s*rocdevice\.cpp\s*:\s*\d+\s*:")  # printed by the runtime and by nothing else
 _INTRO = re.compile(
     r"\b(?:lines?|message|errors?|output|something|text|piece|crash|one|looks?)\b[^.\n]{0,60}\b(?:like|such as|similar to|gives? you|resembl\w+)\b"
     r"|\bsame error|\bfor example\b|\bexamples?\b\s*:|\bif you (?:see|get|encounter|hit)|\btells you\b|\bsymptoms?\b|\bwhen you (?:see|get)|\btypical\b"
@@ -146,7 +152,9 @@ def only_names(core: Core, before: str, matched: str, after: str, lead: str, *, 
     """
     if core.heading or core.table:
         return True
-    if _PLACEHOLDER.search(matched + after[:60]) and "rocdevice.cpp" not in matched:
+    if _FATAL_LINE.match(matched):
+        return False
+    if _PLACEHOLDER.search(matched) or _ELIDED.search(matched + after[:60]):
         return True
     whole = before + matched + after
     if not core.logged and _CODE.search(whole):
@@ -167,7 +175,8 @@ def only_names(core: Core, before: str, matched: str, after: str, lead: str, *, 
     if not bare:
         # A wrapped sentence: what stands on the line above belongs to this one.
         return bool((core.comment or core.bullet) and _continues(lead) and (_ABOUT.search(lead) or _ENDS_IN_PROSE.search(lead)))
-    if _ABOUT.search(before):
+    label = _LABEL.search(before)
+    if _ABOUT.search(before) or (label and not _LABEL_OF_ERROR.search(label.group())):
         return True
     if device:
         return False

@@ -15,6 +15,7 @@ _COMPILE = re.compile(
     rb"|fatal error: '|COMPIL|Failed to build|kernel compil", re.IGNORECASE
 )
 _MIOPEN_STATUS = re.compile(rb"\bmiopenStatus(?!Success)[A-Z]\w+")
+_GGML = re.compile(rb"ggml[-_]cuda|ggml[-_]hip")
 _HIPBLAS = re.compile(rb"hipblas|HIPBLAS|rocBLAS|ROCm error|rocblas")
 
 
@@ -43,6 +44,8 @@ def tidy(cause: Cause, fields: Mapping[str, Any], data: bytes) -> dict[str, Any]
         _tidy_miopen(tidied, fields, data)
     if "BLAS_STATUS" in str(tidied.get("code", "")):
         tidied.setdefault("library", "hipBLAS" if _HIPBLAS.search(data[:1_000_000]) else "cuBLAS")
+    if "code" in tidied and cause is not Cause.DEVICE_ASSERT and _GGML.search(data[:1_000_000]):
+        tidied.setdefault("library", "ggml")
     return tidied
 
 

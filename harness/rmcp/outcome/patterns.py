@@ -290,7 +290,7 @@ PATTERNS: tuple[Pattern, ...] = (
         r"(?:(?:void|int|bool|auto)?\s*(?P<kernel>[\w:~]+)(?:\([^`\n]{0,600}?)?:\s*)?Device-side assertion\s+`",
         ("Device-side assertion",),
         "skinny.hip:497: void wvSplitK_hf_sml_(const int, const int) [N = 2]: Device-side assertion `false' failed.",
-        "HIP device library __assert_fail (needs hostcall, PCIe atomics)", "kernel", device=True,
+        "HIP device library __assert_fail (needs hostcall, PCIe atomics)", "kernel", device=True, wraps=True,
         expect={"kernel": "wvSplitK_hf_sml_"},
     ),
     Pattern(
@@ -514,7 +514,7 @@ PATTERNS: tuple[Pattern, ...] = (
         "segfault", Cause.SEGFAULT,
         r"(?:\S*: line \d+:\s*)?(?:\[\d+\]\s*[+-]?\s*)?(?P<pid>\d+ +)?[Ss]egmentation [Ff]ault\b"
         r"|Fatal Python error: Segmentation fault|Signal: Segmentation fault"
-        r"|Caught signal 11 \(Segmentation fault|!!!!!!! Segfault encountered|received signal SIGSEGV"
+        r"|Caught signal 11 \(Segmentation fault|!!!!!!! Segfault encountered|(?:Thread \d+ \"[^\"\n]*\" |Program )?received signal SIGSEGV"
         r"|\*\*\* SIGSEGV (?:received|\()|\bSIGSEGV\b|signal 11\b|Windows fatal exception: access violation"
         r"|EXCEPTION_ACCESS_VIOLATION|exit(?:ed)?[ _](?:with )?(?:code|status)?[ :=]*(?:-11|139)\b|exit=139|0xC0000005|3221225477",
         ("egmentation fault", "egmentation Fault", "Segfault", "SIGSEGV", "signal 11", "access violation",
@@ -542,7 +542,7 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "abort", Cause.UNKNOWN_ABORT,
         r"(?:\S*: line \d+:\s*)?(?:\[\d+\]\s*[+-]?\s*)?(?P<pid>\d+ +)?Aborted\b(?=\s*(?:\(core dumped\)|$|\())"
-        r"|Fatal Python error: Aborted|Signal: Aborted \(6\)|\*\*\* SIGABRT|received signal SIGABRT|Abort trap\b"
+        r"|Fatal Python error: Aborted|Signal: Aborted \(6\)|\*\*\* SIGABRT|(?:Thread \d+ \"[^\"\n]*\" |Program )?received signal SIGABRT|Abort trap\b"
         r"|(?:\[\d+\]\s*)?(?P<pid2>\d+ +)?(?:IOT instruction|abort)\s+\(core dumped\)|zsh: abort|Caught signal 6 \(Aborted"
         r"|exit(?:ed)?[ _](?:with )?(?:code|status)?[ :=]*(?:-6|134)\b|exit=134|signal 6\b|\bSIGABRT\b|\bSIGIOT\b",
         ("bort", "IOT instruction", "134", "-6", "signal 6", "SIGIOT"),

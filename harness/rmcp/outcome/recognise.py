@@ -24,6 +24,7 @@ from rmcp.outcome.words import Cause
 
 _FOLLOWING = 3  # lines that may belong to a wrapped message
 _AFTER_DECISION = 400  # candidate lines that are still read for fields once a primary cause is known
+_NEIGHBOURS = 12  # lines after the guilty one that are read whole
 _HITS = 2000  # weak hits that are kept of an endless log
 _BENIGN = re.compile("|".join(f"(?:{regex})" for _, regex in BENIGN))
 _TRACEBACK = re.compile(rb"Traceback \(most recent call last\)|^\s*File \".+\", line \d+|\^\^\^", re.MULTILINE)
@@ -73,8 +74,8 @@ def recognise(
     """
     data = scan.clean(text if isinstance(text, bytes) else text.encode("utf-8", "backslashreplace"))
     hits = _hits(data, raw)
-    told = _details(hits)
     best = _choose(hits)
+    told = _details(hits if best is None else [*hits, *_neighbours(data, best, raw)])
     ended = signal or _SIGNAL_NUMBERS.get((exit_code or 0) - 128)
     fields: dict[str, Any] = {}
     if best is None:
@@ -133,6 +134,21 @@ def _hits(data: bytes, raw: bool) -> list[Hit]:
     return hits
 
 
+def _neighbours(data: bytes, best: Hit, raw: bool) -> list[Hit]:
+    """What the lines right after the guilty one add: the way the process ended, an exit status in a prompt."""
+    found: list[Hit] = []
+    line = scan.Line(best.offset, best.end)
+    for _ in range(_NEIGHBOURS):
+        start = line.end + 1
+        if start >= len(data):
+            break
+        end = data.find(b"\n", start)
+        line = scan.Line(start, len(data) if end < 0 else end)
+        body = data[line.offset : min(line.end, line.offset + 4000)]
+        found += [hit for hit in _match_line(data, line, body, raw) if hit.rank <= Rank.WEAK]
+    return found
+
+
 def _match_line(data: bytes, line: scan.Line, body: bytes, raw: bool) -> list[Hit]:
     text = body.decode("utf-8", "backslashreplace")
     core = undecorate(text)
@@ -160,7 +176,7 @@ def _match_line(data: bytes, line: scan.Line, body: bytes, raw: bool) -> list[Hi
             if not raw:
                 if lead is None:
                     lead = _lead(data, line, core)
-                if only_names(core, before, match.group(), after, lead, device=pattern.device):
+                if only_names(core, before, match.group(), after, lead, device=pattern.device and not _bare_status(match.group())):
                     continue
             if pattern.whole and not _begins(core, before, pattern, raw):
                 continue
@@ -177,6 +193,11 @@ def _match_line(data: bytes, line: scan.Line, body: bytes, raw: bool) -> list[Hi
                 found.append(Hit(status.pattern, status.cause, line.offset, line.end, status.fields, status.rank,
                                  core.comment))
     return found
+
+
+def _bare_status(matched: str) -> bool:
+    """A status name without the runtime's words around it: that can be quoted inside a sentence."""
+    return matched.startswith(("HSA_STATUS", "The agent"))
 
 
 def _begins(core: Core, before: str, pattern: Pattern, raw: bool) -> bool:
@@ -228,6 +249,9 @@ def _hit(pattern: Pattern, match: re.Match[str], line: scan.Line, core: Core) ->
     for name, value in match.groupdict().items():
         if value is not None and value != "":
             fields[name.rstrip("23")] = value.strip()
+    if "text" in fields:
+        status = runtime_error(f"{fields['flavour']} error: {fields['text']}", "")
+        fields.update(status.fields if status else {})
     cause = pattern.cause
     if pattern.id == "xid":
         number = int(fields["xid"])
