@@ -28,8 +28,10 @@ _CLOSE = (
 )
 _VERY_CLOSE = 0.93  # for names without a prefix of ours, which are most likely something else
 _SECRET_WORDS = frozenset(
-    ("TOKEN", "SECRET", "SECRETS", "PASSWORD", "PASSWD", "PASS", "PWD", "CREDENTIAL", "CREDENTIALS")
-    + ("AUTH", "KEY", "KEYS", "APIKEY", "COOKIE")
+    (
+        *("TOKEN", "SECRET", "SECRETS", "PASSWORD", "PASSWD", "PASS", "PWD", "CREDENTIAL", "CREDENTIALS"),
+        *("AUTH", "KEY", "KEYS", "APIKEY", "COOKIE"),
+    )
 )
 _URL_WITH_USER = re.compile(r"\b([a-z][a-z0-9+.-]*://)[^/\s:@]*:?[^/\s@]*@", re.IGNORECASE)
 
@@ -190,21 +192,23 @@ def _override(name: str, value: str, gfx: str | None) -> list[Finding]:
         if spoof != "gfx1030":
             return []
         text = (
-            f"{shown} loads gfx1030 (RDNA2) code. An RX 5000 card (RDNA1) has another instruction set and faults "
-            "on it with every PyTorch wheel for ROCm 5.3 and later"
+            f"{shown} loads gfx1030 (RDNA2) code. An RX 5000 card (RDNA1) has another instruction set and "
+            "faults on it with every PyTorch wheel for ROCm 5.3 and later"
         )
         return [info("override", name, text, "on RDNA1 use a build with gfx1010 kernels and no override")]
     if spoof == gfx:
         return [info("no-op", name, f"{shown} is what the GPU is anyway ({gfx})", "remove it")]
     if gfx[:-2] != spoof[:-2]:
-        text = f"{shown} makes {gfx} run code of {spoof}, another family; GPU resets and SIGSEGV are what others got"
+        text = f"{shown} makes {gfx} run code of {spoof}, another family; others got GPU resets and SIGSEGV"
         return [warning("override", name, text, f"use a build with kernels for {gfx}")]
     if is_rdna1(gfx) and spoof.startswith("gfx103"):
         text = (
             f"{shown} makes {gfx} (RDNA1) run {spoof} (RDNA2) code, another instruction set: "
             "every wheel for ROCm 5.3 and later faults with it"
         )
-        fix = f"use a build with kernels for {gfx}; torch 1.13.1 for ROCm 5.2 is the last one known to get through"
+        fix = (
+            f"use a build with kernels for {gfx}; torch 1.13.1 for ROCm 5.2 is the last that is known to work"
+        )
         return [warning("override", name, text, fix)]
     return []
 

@@ -188,8 +188,9 @@ def flat(facts: HostFacts, runtime_facts: Mapping[str, Any]) -> dict[str, Any]:
     device = str(runtime_facts["device"]).partition(":")[0]
     flat_facts["device"] = device = "rocm" if device == "cuda" and hip else device
     gpu = _tested_gpu(facts, device, str(runtime_facts.get("pci") or ""))
-    gfx = str(runtime_facts.get("gfx") or "").partition(":")[0]
-    flat_facts["gfx"] = (gfx or (gpu.gfx if gpu else "") or None) if device == "rocm" else None
+    # The kernel's word goes first: what the runtime reports may be an override's.
+    told = str(runtime_facts.get("gfx") or "").partition(":")[0]
+    flat_facts["gfx"] = ((gpu.gfx if gpu else "") or told or None) if device == "rocm" else None
     memory = runtime_facts.get("memory") or (gpu.vram_bytes if gpu else None)
     if isinstance(memory, int) and device != "cpu":
         flat_facts["device_memory_gb"] = round(memory / 2**30, 1)
@@ -203,6 +204,8 @@ def _tested_gpu(facts: HostFacts, device: str, pci: str) -> Gpu | None:
     vendor = {"rocm": "amd", "cuda": "nvidia", "xpu": "intel"}.get(device)
     candidates = [gpu for gpu in facts.gpus if gpu.vendor == vendor]
     pinned = [gpu for gpu in candidates if pci and gpu.pci == pci]
+    if len(candidates) > 1 and not pinned:
+        return None  # which of them was used is not known
     return next(iter(pinned or candidates), None)
 
 

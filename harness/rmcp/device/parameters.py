@@ -29,7 +29,7 @@ _PARAMETERS = (
         "noretry",
         "-1",
         "retry of faulted memory accesses (XNACK)",
-        "auto is already 1 (off) on Navi10. 0 ENABLES retry: a fault is retried for good and looks like a hang",
+        "auto is already 1 (off) on Navi10. 0 ENABLES retry: faults are retried for good: a hang",
         {"0": "retry enabled", "1": "retry disabled", "-1": "auto (Navi10: retry disabled)"},
         ("1",),
     ),
