@@ -1,0 +1,92 @@
+"""Facts of a run for people and for filter expressions: title, start, machine card, facts per case."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import Any
+
+from rmcp.report.plain import number, one_line
+from rmcp.runs.model import CaseRecord, Run
+
+# Names that expressions may use besides axes (the design's list), and where a run may hold them.
+_FACT_NAMES = ("gfx", "rocm", "torch", "kernel", "device", "host")
+_MANIFEST_SHOWN = ("matrix_path", "options", "argv", "profile", "shard", "select")
+_LIST_SHOWN = 40
+
+
+def title_of(run: Run) -> str:
+    """Name of the matrix, or of the run when the manifest does not tell."""
+    matrix = run.manifest.get("matrix")
+    name = run.manifest.get("matrix_name") or run.manifest.get("name")
+    if not name and isinstance(matrix, Mapping):
+        name = matrix.get("name")
+    return str(name or run.id)
+
+
+def matrix_path(run: Run) -> str:
+    """The matrix file as the manifest names it, or the placeholder MATRIX."""
+    matrix = run.manifest.get("matrix")
+    found = run.manifest.get("matrix_path") or run.manifest.get("matrix_file")
+    if not found and isinstance(matrix, Mapping):
+        found = matrix.get("path") or matrix.get("file")
+    return str(found or "MATRIX")
+
+
+def started_of(run: Run) -> str:
+    """Start in UTC, `2026-11-21 03:40 UTC`, empty when unknown."""
+    created = number(run.manifest.get("created"))
+    if not created:
+        starts = [number(a.wall_start) for case in run.cases for a in case.attempts[:1]]
+        created = min((start for start in starts if start > 0), default=0.0)
+    if not created:
+        return ""
+    try:
+        moment = datetime.datetime.fromtimestamp(created, datetime.timezone.utc)
+    except (OverflowError, OSError, ValueError):
+        return ""
+    return moment.strftime("%Y-%m-%d %H:%M UTC")
+
+
+def facts_of_case(run: Run, case: CaseRecord) -> dict[str, str]:
+    """The facts that a filter expression may name for this case: the host's, overlaid by its runtime's."""
+    runtime = run.runtimes.get(str(case.runtime.get("name", "this")), {})
+    found = {}
+    for name in _FACT_NAMES:
+        value = runtime.get(name, run.facts.get(name))
+        if isinstance(value, (str, int, float)):
+            found[name] = one_line(value, 200)
+    return found
+
+
+def flatten(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested facts as (dotted name, text) pairs in the given order; lists joined, empties left out."""
+    flat: list[tuple[str, str]] = []
+    for key, value in facts.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            flat.extend(flatten(value, f"{name}."))
+        elif isinstance(value, (list, tuple)):
+            if value and all(isinstance(item, Mapping) for item in value):
+                for number_, item in enumerate(value[:_LIST_SHOWN]):
+                    flat.extend(flatten(item, f"{name}.{number_}."))
+            elif value:
+                flat.append((name, ", ".join(one_line(item, 200) for item in value[:_LIST_SHOWN])))
+        elif value not in (None, ""):
+            flat.append((name, one_line(value, 400)))
+    return flat
+
+
+def machine_card(run: Run) -> list[dict[str, Any]]:
+    """Groups of (name, value) for the card: the run, the host, then every runtime."""
+    about = [("run", one_line(run.id)), ("started", started_of(run)), ("folder", one_line(run.path, 400))]
+    chosen = {k: v for k, v in run.manifest.items() if k in _MANIFEST_SHOWN and v not in (None, "", [], {})}
+    about += flatten(chosen)
+    groups = [{"title": "Run", "items": [[name, value] for name, value in about if value]}]
+    host = flatten(run.facts)
+    if host:
+        groups.append({"title": "Machine", "items": [[name, value] for name, value in host]})
+    for name, facts in run.runtimes.items():
+        items = [[key, value] for key, value in flatten(facts)]
+        groups.append({"title": f"Runtime {one_line(name, 100)}", "items": items})
+    return groups
