@@ -154,13 +154,16 @@ def probed(space: Space, plants: int, seed: int) -> None:
             used.append(len(answer.probes))
             settled += answer.settled
             planted = world.rules[which][1]
-            masked = world.rules[1 - which][1] if which else 0
+            masked = world.rules[1 - which][1] & (-1 if which else ~planted)
             found = answer.finding.hypothesis.mask if answer.finding else 0
             ok = (found ^ planted) & ~masked == 0
             right += ok
             if not ok and args.verbose:
                 got = " & ".join(space.atoms[t].text() for t in answer.finding.hypothesis.terms) if found else "nothing"
                 want = " & ".join(space.atoms[t].text() for t in world.rules[which][0])
+                for p in answer.probes if args.verbose > 1 else ():
+                    print(f"    {p.why:32} {p.tally.failed}/{p.tally.attempts} {p.certainty:.2f} in planted "
+                          f"{bool(planted >> p.cell & 1)} flaky {p.cell in world.flaky}")
                 print(f"  wanted {want} ({planted.bit_count()} cells)\n     got {got} settled {answer.settled} "
                       f"after {len(answer.probes)}, {len(bits(found ^ planted))} cells differ, which {which}")
     print(
@@ -174,7 +177,7 @@ if __name__ == "__main__":
     parser.add_argument("--plants", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", choices=("plain", "probe"))
-    parser.add_argument("--verbose", action="store_true")
+    parser.add_argument("-v", "--verbose", action="count", default=0)
     args = parser.parse_args()
     started = time.perf_counter()
     the_space = Space(matrix(), ("rocm", "env", "memory_format", "dtype", "h", "c"))

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from rmcp.diagnose.localise import Effort, Finding, Hypothesis, choose, clear_tallies, search
+from rmcp.diagnose.localise import Effort, Finding, Hypothesis, choose, clear_tallies, localise, search
 from rmcp.diagnose.space import Evidence, Space, Tally, bits, mask_of, weight
 
 CONFIRMATIONS = 3  # fresh failures inside the rule before it counts as settled
@@ -21,6 +21,7 @@ _NOISE = 0.05  # chance that a cell does not do what its rule says
 _COMMITTEE = 150  # hypotheses that vote
 _CANDIDATES = 160  # cells that are weighed for one choice; they are spread over all that are open
 _SECOND_LOOK = 3  # attempts up to which a tried cell may be run again
+_DOUBTS = 5  # cells inside a rule that must end with another signature before the rest of that region is given up
 _AGAIN = 2  # probes after which the committee is searched anew
 
 RunCell = Callable[[int], "tuple[Tally, bool]"]  # cell -> tally of its attempts, and whether it ended otherwise
@@ -89,7 +90,7 @@ def explore(
     probes: list[Probed] = []
     spent_s = spent_hazard = 0.0
     pool: list[Hypothesis] = []
-    since = _AGAIN
+    since, hidden, hidden_from = _AGAIN, 0, -1
     stopped = "the budget is spent"
     while True:
         evidence = Evidence(known)
@@ -102,26 +103,37 @@ def explore(
         fresh = _fresh(space, leader, probes)
         # A tried cell whose attempts agree can be looked at again: a pass may be a flaky failure.
         again = {i for i, t in known.items() if not t.flaky and 0 < t.attempts <= _SECOND_LOOK and i not in masked}
-        certainty, committee = _committee(pool, leader, mask_of(open_cells | again))
-        inside = bits(leader.mask & mask_of(open_cells))
-        next_to = _neighbours(space, leader, open_cells, probes)
+        if len(masked) != hidden_from:
+            hidden, hidden_from = _hidden(space, tallies, known, masked), len(masked)
+        visible = {cell for cell in open_cells if not hidden >> cell & 1}
+        certainty, committee = _committee(pool, leader, mask_of(visible | again))
+        inside = bits(leader.mask & mask_of(visible))
+        # That another signature hides part of the rule is itself a guess: some of it is tried all the same.
+        tried = sum(1 for p in probes if p.other and leader.mask >> p.cell & 1)
+        doubted = leader.mask & hidden & mask_of(open_cells) if tried < _DOUBTS or not fresh[0] else 0
+        narrower = _narrower(space, leader, known, mask_of(visible) | doubted)
+        if doubted and (not inside or narrower and not _narrower(space, leader, known, mask_of(visible))):
+            inside = bits(doubted)
+        next_to, unrefuted = _neighbours(space, leader, visible, probes)
         settled = (
             certainty >= _CERTAIN
-            and (fresh[0] >= CONFIRMATIONS or not inside)
+            and (fresh[0] >= CONFIRMATIONS or (not inside and (fresh[0] > 0 or not leader.mask & mask_of(open_cells))))
             and (fresh[1] >= REFUTATIONS or not next_to)
+            and not narrower
+            and not unrefuted
         )
-        if settled or len(probes) >= budget.probes or not open_cells:
+        if settled or len(probes) >= budget.probes or not (visible or doubted):
             if settled and since:  # a last look with the whole evidence: a better rule may have come up
                 since = _AGAIN
                 fuller = search(space, evidence, effort)
-                if fuller and fuller[0].mask != leader.mask and len(probes) < budget.probes and open_cells:
+                if fuller and fuller[0].mask != leader.mask and len(probes) < budget.probes and visible:
                     pool, since = fuller, 0
                     continue
                 pool = fuller or pool
             stopped = "settled" if settled else ("no untried cell is left" if not open_cells else stopped)
             break
         cell, why = _next(
-            leader, committee, certainty, open_cells, mask_of(again), inside, next_to, fresh, prices or {}
+            leader, committee, certainty, visible, mask_of(again), inside, next_to, fresh, narrower, prices or {}
         )
         cost = (prices or {}).get(cell, Price())
         chance = sum(w for h, w in committee if h.mask >> cell & 1)
@@ -145,6 +157,20 @@ def explore(
     finding = choose(space, evidence, final or pool, mask_of(masked))
     leading = _fresh(space, finding.hypothesis, probes)
     return Explored(finding, tuple(probes), settled, leading[0], leading[1], stopped, known)
+
+
+def _hidden(space: Space, first: Mapping[int, Tally], known: Mapping[int, Tally], masked: set[int]) -> int:
+    """Cells that another signature is expected to end first: probing them would say nothing about this one."""
+    if not masked:
+        return 0
+    other = {cell: Tally(0, tally.passed) for cell, tally in known.items() if tally.passed}
+    other.update({cell: Tally(max(1, 3 - first.get(cell, Tally()).attempts), 0) for cell in masked})
+    found = localise(space, other, effort=Effort(beam=30, leaders=4, window=1.0), most_rules=3)
+    hidden = 0
+    for finding in found.findings:
+        if finding.significant:
+            hidden |= finding.hypothesis.mask
+    return hidden
 
 
 def _committee(
@@ -174,10 +200,17 @@ def _missed(space: Space, leader: Hypothesis, cell: int) -> list[int]:
     return [term for term in leader.terms if not space.masks[term] >> cell & 1]
 
 
+def _narrower(space: Space, leader: Hypothesis, known: Mapping[int, Tally], visible: int) -> list[int]:
+    """Predicates that every failing cell of the leader has, but not every open one: the rule may need them too."""
+    failed = leader.mask & mask_of(cell for cell, tally in known.items() if tally.share > 0.5)
+    inside = leader.mask & visible
+    return [mask for mask in space.masks if failed & ~mask == 0 and inside & ~mask]
+
+
 def _neighbours(
     space: Space, leader: Hypothesis, open_cells: set[int], probes: Sequence[Probed]
-) -> list[int]:
-    """Open cells that miss exactly one term, of the term that was refuted least so far."""
+) -> tuple[list[int], bool]:
+    """Open cells that miss exactly one term, of the term refuted least so far; and whether a term never was."""
     by_term: dict[int, list[int]] = {}
     open_mask = mask_of(open_cells)
     for term in leader.terms:
@@ -189,7 +222,7 @@ def _neighbours(
         if len(missed) == 1:
             seen[missed[0]] += 1
     terms = sorted((term for term in leader.terms if by_term[term]), key=lambda term: seen[term])
-    return by_term[terms[0]] if terms else []
+    return (by_term[terms[0]], seen[terms[0]] == 0) if terms else ([], False)
 
 
 def _next(
@@ -201,6 +234,7 @@ def _next(
     inside: Sequence[int],
     next_to: Sequence[int],
     fresh: tuple[int, int],
+    narrower: Sequence[int],
     prices: Mapping[int, Price],
 ) -> tuple[int, str]:
     """The next cell and why: separate rivals while there are any, then confirm and refute."""
@@ -212,8 +246,11 @@ def _next(
         candidates, why = bits(disagree & open_mask), "separates the leading rules"
     elif certainty < _CERTAIN and disagree & again:
         candidates, why = bits(disagree & again), "second look: the leading rules differ here"
-    elif fresh[0] < CONFIRMATIONS and inside and (fresh[0] <= fresh[1] or not next_to):
-        candidates, why = list(inside), "confirms the leading rule"
+    elif inside and (fresh[0] < CONFIRMATIONS or narrower) and (fresh[0] <= fresh[1] or not next_to):
+        # A failing cell here refutes every narrower rule whose extra term it lacks: take the one that lacks most.
+        lacking = {cell: sum(1 for mask in narrower if not mask >> cell & 1) for cell in inside}
+        most = max(lacking.values())
+        candidates, why = [cell for cell in inside if lacking[cell] == most], "confirms the leading rule"
     elif next_to:
         candidates, why = list(next_to), "neighbour of the leading rule"
     else:
