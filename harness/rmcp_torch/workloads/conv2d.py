@@ -8,10 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from rmcp_torch.workloads import measure, numerics, reference
-from rmcp_torch.workloads.reference import Geometry, Pair
-
-# torch 2.x imports these at the first backward (half a second): the zygote does it once for all children.
-WARM = ("torch.fx.experimental.symbolic_shapes", "torch.nested._internal.nested_tensor")
+from rmcp_torch.workloads.reference import Geometry, Wanted
 
 DIRECTIONS = ("forward", "backward", "train")
 MEMORY_FORMATS = ("contiguous", "channels_last", "preserve", "explicit")
@@ -71,7 +68,8 @@ def run(
     wanted = _references(host, geometry, low, tf32, direction, kind)
     ctx.phase("launch")
     device = _arrange(host, ctx.device, memory_format)
-    numerics.poison([value.value.shape for value in wanted.values()], low, ctx.device)
+    if ctx.device != "cpu":  # whose allocator would hand out fresh pages anyway
+        numerics.poison([value.value.shape for value in wanted.values()], low, ctx.device)
     module = _convolution(workaround, geometry)
     step = _Step(module, device, memory_format, direction, ctx.device, autocast)
     got = measure.timed(ctx, step, repeat)
@@ -107,10 +105,9 @@ def _inputs(
         raise ValueError("kernel %s does not fit into the padded input %s" % (geometry.kernel, x_shape))
     # A generator of its own: torch.manual_seed also queues seeding of every other backend, which costs milliseconds.
     random = torch.Generator().manual_seed(seed)
-    fan_in = max(1, w_shape[1] * w_shape[2] * w_shape[3])
     made: Dict[str, Optional[torch.Tensor]] = {
         "x": torch.randn(x_shape, generator=random),
-        "w": torch.randn(w_shape, generator=random).mul_(fan_in**-0.5),
+        "w": torch.randn(w_shape, generator=random),
         "b": torch.randn(w_shape[0], generator=random) if bias else None,
         "g": torch.randn((x_shape[0], w_shape[0]) + out, generator=random) if direction != "forward" else None,
     }
@@ -126,7 +123,7 @@ def _references(
     tf32: bool,
     direction: str,
     dtype: torch.dtype,
-) -> Dict[str, Pair]:
+) -> Dict[str, Wanted]:
     """What each result must be. Under autocast the operands are first rounded to the lower dtype."""
     x, w, b, g = (value if value is None else value.to(low) for value in (host[name] for name in "xwbg"))
     wanted = reference.convolution(x, w, b, g, geometry, low, tf32)  # type: ignore[arg-type]
@@ -138,11 +135,15 @@ def _references(
     return wanted
 
 
-def _stepped(start: torch.Tensor, gradient: Pair, dtype: torch.dtype) -> Pair:
+def _stepped(start: torch.Tensor, gradient: Wanted, dtype: torch.dtype) -> Wanted:
     """The parameter after one SGD step: the gradient's error, scaled, plus the rounding of the sum."""
     value = start - _LEARNING_RATE * gradient.value
-    rounding = (start.abs() + _LEARNING_RATE * gradient.value.abs()) * numerics.relative_bound(1, dtype)
-    return Pair(value, gradient.bound * _LEARNING_RATE + rounding)
+
+    def bound() -> torch.Tensor:
+        rounding = (start.abs() + _LEARNING_RATE * gradient.value.abs()) * numerics.relative_bound(1, dtype)
+        return gradient.bound() * _LEARNING_RATE + rounding
+
+    return Wanted(value, bound)
 
 
 def _arrange(host: Dict[str, Optional[torch.Tensor]], device: str, memory_format: str) -> Dict[str, Any]:
@@ -190,7 +191,7 @@ class _Step:
         if self.direction == "forward":
             return {"output": y}
         leaves = [leaf for leaf in (x, w, b) if leaf is not None]
-        gradients = torch.autograd.grad(y, leaves, g.to(y.dtype))
+        gradients = measure.gradients(y, leaves, g.to(y.dtype))
         got = dict(zip(("output", "grad_x", "grad_w", "grad_b"), (y,) + gradients))
         if self.direction == "train":
             for name, leaf in (("w", w), ("b", b)):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import Any, Callable, ContextManager, List, Optional, TypeVar
+from typing import Any, Callable, ContextManager, List, Optional, Sequence, Tuple, TypeVar
 
 import torch
 
 T = TypeVar("T")
+_NOTHING = contextlib.nullcontext()
 
 
 def set_backend_flags(
@@ -28,8 +29,21 @@ def set_backend_flags(
 def autocast(device: str, dtype: str) -> ContextManager[Any]:
     """torch.autocast to ``dtype`` on the device, or nothing for ''."""
     if not dtype:
-        return contextlib.nullcontext()
+        return _NOTHING
     return torch.autocast(device.split(":", 1)[0], dtype=getattr(torch, dtype))
+
+
+def gradients(output: torch.Tensor, leaves: Sequence[torch.Tensor], gradient: torch.Tensor) -> Tuple[torch.Tensor, ...]:
+    """Gradients of ``leaves`` for the gradient ``gradient`` of ``output``, by torch's own autograd engine.
+
+    The engine is called directly where it can be: torch.autograd.grad of torch 2 first imports sympy and half
+    a thousand more modules to compare two shapes, which costs 0.5 s in every child, or a zygote that forks slower.
+    """
+    engine = getattr(torch.autograd.Variable, "_execution_engine", None)
+    if engine is None:
+        return torch.autograd.grad(output, leaves, gradient)
+    found = engine.run_backward((output,), (gradient,), False, False, tuple(leaves), False, accumulate_grad=False)
+    return tuple(found)
 
 
 def timed(ctx: Any, step: Callable[[], T], repeat: int = 1) -> T:

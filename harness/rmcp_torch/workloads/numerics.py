@@ -20,6 +20,8 @@ import torch
 _LAMBDA = 8.0
 # Winograd and FFT algorithms are not componentwise stable: MIOpenDriver allows them ten times as much.
 LOOSE_FACTOR = 10.0
+# Units of roundoff of the largest number: below the componentwise bound of any sum of 27 terms or more.
+_FEW = 8.0
 # "pass if rms <= MIOpenDriver's value x 10": its value is for whole sums in the driver's own small data range.
 _RMS_SLACK = 10.0
 # A finite value that no workload here produces by chance; float16, bfloat16 and float32 hold it in full or rounded.
@@ -86,40 +88,43 @@ def compare(
     """One check, as a dict with the fields of `Check`: name, tight, loose, max_abs, bound, rms, fingerprint ...
 
     ``actual`` (any device, layout, dtype) is held against ``reference`` (same shape, on the CPU). ``bound`` is
-    a number or a tensor of that shape: the largest honest error. Tight: every element within its bound, and
-    the RMS error within MIOpen's. Loose: within ``loose_factor`` times that. ``dtype`` (default: actual's)
-    chooses the RMS threshold; ``groups`` and ``halo`` (width of the border that padding touches, in pixels)
-    help to name a failure. The first look costs one pass; fingerprint and picture are made only on failure.
+    a number, a tensor of that shape, or a function that returns one: the largest honest error. ``dtype``
+    (default: actual's) chooses the RMS threshold; ``groups`` and ``halo`` (width of the border that padding
+    reaches, in pixels) help to name a failure.
+
+    Tight: the RMS error within MIOpen's, and every element within its bound; where results are stored as
+    precisely as they are summed, an error of a few ulps of the largest number is tight too, and then the bound
+    is not even computed. Loose: within ``loose_factor`` times that. Fingerprint and picture cost more and are
+    made only when a check is not tight.
     """
     if tuple(actual.shape) != tuple(reference.shape):
         detail = "shape %s, expected %s" % (tuple(actual.shape), tuple(reference.shape))
         return _check(name, False, False, fingerprint="wrong-shape", detail=detail)
-    kind = dtype or actual.dtype
-    got = actual.detach()
-    if got.device.type != "cpu" or got.dtype is not torch.float64:
-        got = got.to(device="cpu", dtype=torch.float64)
-    if reference.dtype is not torch.float64:
-        reference = reference.to(torch.float64)
-    if not got.numel():
+    if not reference.numel():
         return _check(name, True, True, max_abs=0.0, bound=0.0, rms=0.0, fraction_off=0.0)
-    rms_allowed = rms_limit(kind, tf32) if rms_tight is None else rms_tight
-    # In place where `got` is a copy of our own: fresh memory is what a small comparison costs.
-    error = got.sub_(reference) if got.data_ptr() != actual.data_ptr() else got - reference
+    kind = dtype or actual.dtype
+    reference = reference.to(torch.float64)
+    # copy=True: the error is formed in place, because fresh memory is what a small comparison costs.
+    error = actual.detach().to(device="cpu", dtype=torch.float64, copy=True).sub_(reference)
     norm = float(torch.linalg.vector_norm(error))
+    max_abs = float(torch.linalg.vector_norm(error, math.inf))
+    largest = float(torch.linalg.vector_norm(reference, math.inf))
+    rms = norm / (math.sqrt(error.numel()) * max(largest, 2.0**-1022))
+    rms_allowed = rms_limit(kind, tf32) if rms_tight is None else rms_tight
+    shown = _few_ulps(kind) * largest if callable(bound) else 0.0
+    if max_abs <= shown and rms <= rms_allowed:
+        return _check(name, True, True, max_abs=max_abs, bound=shown, rms=rms, fraction_off=0.0)
+    limit = bound() if callable(bound) else bound
+    shown = float(limit.max()) if isinstance(limit, torch.Tensor) else float(limit)
     error.abs_()
-    within = bool(torch.le(error, bound).all())  # NaN is within nothing
-    max_abs = float(error.max())
-    largest = float(reference.abs().max())
-    rms = norm / (math.sqrt(got.numel()) * max(largest, 2.0**-1022))
-    tight = within and rms <= rms_allowed
-    shown = float(bound.max()) if isinstance(bound, torch.Tensor) else float(bound)
-    if tight:
+    # NaN is within nothing.
+    if bool(torch.le(error, limit).all()) and rms <= rms_allowed:
         return _check(name, True, True, max_abs=max_abs, bound=shown, rms=rms, fraction_off=0.0)
     from rmcp_torch.workloads import fingerprints
 
-    loose = bool(torch.le(error, bound * loose_factor).all()) and rms <= rms_allowed * loose_factor
+    loose = bool(torch.le(error, limit * loose_factor).all()) and rms <= rms_allowed * loose_factor
     got = actual.detach().to(device="cpu", dtype=torch.float64)
-    found = fingerprints.identify(got, reference, bound, groups=groups, halo=halo, guard=_stored(GUARD, actual.dtype))
+    found = fingerprints.identify(got, reference, limit, groups=groups, halo=halo, guard=_stored(GUARD, actual.dtype))
     return _check(
         name,
         False,
@@ -132,6 +137,13 @@ def compare(
         detail=found.detail,
         picture=found.picture,
     )
+
+
+def _few_ulps(dtype: torch.dtype) -> float:
+    """Error relative to the largest number up to which nothing more is asked; 0 for dtypes stored with less
+    precision than they are summed with, where small numbers must be right too."""
+    accumulator, stored, _ = _PRECISION.get(dtype, (0.0, 1.0, 0.0))
+    return _FEW * accumulator if accumulator == stored else 0.0
 
 
 def _stored(value: float, dtype: torch.dtype) -> float:

@@ -1,13 +1,14 @@
 """Convolution references: fp64 on the CPU by im2col and matrix products, with the error each number may have.
 
-Another algorithm than the one under test, and closed-form gradients instead of autograd. Every product is
-computed twice, from the values and from their magnitudes: the second yields |A||B|, which scales the error
-bound of the first (Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 3.5).
+Another algorithm than the one under test, and closed-form gradients instead of autograd. The same products of
+the operands' magnitudes yield |A||B|, which scales the componentwise error bound (Higham, Accuracy and
+Stability of Numerical Algorithms, 2002, section 3.5); they are computed only when a cheaper look is not enough.
 """
 
 from __future__ import annotations
 
-from typing import Dict, NamedTuple, Optional, Tuple
+from functools import partial
+from typing import Callable, Dict, NamedTuple, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -40,11 +41,12 @@ class Geometry(NamedTuple):
         return F.fold(columns, size, self.kernel, self.dilation, self.padding, self.stride)
 
 
-class Pair(NamedTuple):
-    """Reference and componentwise error bound, both fp64 on the CPU and of the result's shape."""
+class Wanted(NamedTuple):
+    """What a result must be: ``value`` (fp64, on the CPU, the result's shape), ``bound`` a function that returns
+    the componentwise error bound (same shape)."""
 
     value: torch.Tensor
-    bound: torch.Tensor
+    bound: Callable[[], torch.Tensor]
 
 
 def convolution(
@@ -55,86 +57,90 @@ def convolution(
     geometry: Geometry,
     dtype: torch.dtype,
     tf32: bool = False,
-) -> Dict[str, Pair]:
+) -> Dict[str, Wanted]:
     """References of ``y = conv2d(x, w) + b`` and, for an output gradient ``g``, of its gradients.
 
     ``x`` (n, c, h, w), ``w`` (k, c/groups, kh, kw), ``b`` (k) or None, ``g`` like y or None; on the CPU and
     already rounded to ``dtype``, the dtype under test. ``tf32`` says that fp32 products may be rounded to 10
     bits of mantissa. Keys: output, grad_x, grad_w, grad_b.
     """
-    products = _Products(x, w, b, g, geometry)
-    values = products.compute()
-    products.to_magnitudes()
-    magnitudes = products.compute()
-    terms = products.terms()
+    made = _products(x, w, b, g, geometry, magnitudes=False)
+    bounds: Dict[str, torch.Tensor] = {}
+    terms = _terms(x, w, geometry)
+
+    def bound(name: str) -> torch.Tensor:
+        if not bounds:
+            bounds.update(_products(x, w, b, g, geometry, magnitudes=True))
+        return bounds[name] * numerics.relative_bound(terms[name], dtype, tf32)
+
+    return {name: Wanted(value, partial(bound, name)) for name, value in made.items()}
+
+
+def _terms(x: torch.Tensor, w: torch.Tensor, geometry: Geometry) -> Dict[str, int]:
+    """How many terms each number of a result is the sum of."""
+    out = geometry.out_size(x.shape[2], x.shape[3])
+    positions = x.shape[0] * out[0] * out[1]
+    taps = geometry.kernel[0] * geometry.kernel[1]
     return {
-        name: Pair(values[name], magnitudes[name].mul_(numerics.relative_bound(terms[name], dtype, tf32)))
-        for name in values
+        "output": w.shape[1] * taps + 1,
+        "grad_x": w.shape[0] // geometry.groups * taps,
+        "grad_w": positions,
+        "grad_b": positions,
     }
 
 
-class _Products:
-    """The operands as fp64 matrices, and the products that make output and gradients of them.
+def _products(
+    x: torch.Tensor,
+    w: torch.Tensor,
+    b: Optional[torch.Tensor],
+    g: Optional[torch.Tensor],
+    geometry: Geometry,
+    magnitudes: bool,
+) -> Dict[str, torch.Tensor]:
+    """Output and gradients in fp64, of the operands or of their magnitudes.
 
-    Memory is touched as little as possible: in a fresh child every new page costs a fault, and for small
-    convolutions the faults, not the arithmetic, are the price of a reference.
+    Image by image, so that memory is one image's columns; and with few buffers, because in a fresh child each
+    new page costs a fault, and for small convolutions faults and not arithmetic are the price of a reference.
     """
-
-    def __init__(
-        self,
-        x: torch.Tensor,
-        w: torch.Tensor,
-        b: Optional[torch.Tensor],
-        g: Optional[torch.Tensor],
-        geometry: Geometry,
-    ) -> None:
-        self.geometry, self.x_shape, self.w_shape = geometry, tuple(x.shape), tuple(w.shape)
-        self.n, self.k, groups = x.shape[0], w.shape[0], geometry.groups
-        self.out = geometry.out_size(x.shape[2], x.shape[3])
-        self.pixels, self.reduction = self.out[0] * self.out[1], w.shape[1] * w.shape[2] * w.shape[3]
-        # torch's unfold refuses an empty batch, of which nothing is left to compute.
-        columns = geometry.unfold(_double(x)) if self.n else _double(x)
-        self.columns = columns.reshape(self.n, groups, self.reduction, self.pixels)
-        self.w = _double(w).view(groups, self.k // groups, self.reduction)
-        self.b = None if b is None else _double(b).view(1, self.k, 1, 1)
-        self.g = None if g is None else _double(g).reshape(self.n, groups, self.k // groups, self.pixels)
-        self._scratch: Optional[torch.Tensor] = None
-
-    def to_magnitudes(self) -> None:
-        """Replace every operand by its absolute values, in place."""
-        for operand in (self.columns, self.w, self.b, self.g):
-            if operand is not None:
-                operand.abs_()
-
-    def terms(self) -> Dict[str, int]:
-        """How many terms each number of a result is the sum of."""
-        taps = self.geometry.kernel[0] * self.geometry.kernel[1]
-        positions = self.n * self.pixels
-        return {
-            "output": self.reduction + 1,
-            "grad_x": self.k // self.geometry.groups * taps,
-            "grad_w": positions,
-            "grad_b": positions,
-        }
-
-    def compute(self) -> Dict[str, torch.Tensor]:
-        """Output and gradients from the operands as they are now."""
-        made = {"output": torch.matmul(self.w, self.columns).view((self.n, self.k) + self.out)}
-        if self.b is not None:
-            made["output"] += self.b
-        if self.g is None:
-            return made
-        self._scratch = torch.matmul(self.w.transpose(1, 2), self.g, out=self._scratch)
-        columns = self._scratch.view(self.n, -1, self.pixels)
-        size = (self.x_shape[2], self.x_shape[3])
-        made["grad_x"] = self.geometry.fold(columns, size) if self.n else self.g.new_zeros(self.x_shape)
-        product = torch.matmul(self.g, self.columns.transpose(2, 3))
-        made["grad_w"] = (product if self.n == 1 else product.sum(0)).view(self.w_shape)
-        if self.b is not None:
-            made["grad_b"] = self.g.sum((0, 3)).view(self.k)
-        return made
+    double = _magnitude if magnitudes else _double
+    n, k, groups = x.shape[0], w.shape[0], geometry.groups
+    size = (x.shape[2], x.shape[3])
+    out = geometry.out_size(*size)
+    pixels, reduction = out[0] * out[1], w[0].numel() if k else 0
+    weight = double(w).view(groups, k // groups, reduction)
+    made = {"output": torch.empty((n, k) + out, dtype=torch.float64)}
+    if g is not None:
+        made["grad_x"] = torch.empty(x.shape, dtype=torch.float64)
+        made["grad_w"] = (torch.empty if n else torch.zeros)(w.shape, dtype=torch.float64)
+    for image in range(n):
+        columns = geometry.unfold(double(x[image : image + 1])).view(groups, reduction, pixels)
+        torch.bmm(weight, columns, out=made["output"][image].view(groups, k // groups, pixels))
+        if g is None:
+            continue
+        grad = double(g[image]).view(groups, k // groups, pixels)
+        grad_w = made["grad_w"].view(groups, k // groups, reduction)
+        if image:
+            grad_w.baddbmm_(grad, columns.transpose(1, 2))
+        else:
+            torch.bmm(grad, columns.transpose(1, 2), out=grad_w)
+        columns = torch.bmm(weight.transpose(1, 2), grad, out=columns)
+        folded = geometry.fold(columns.view(1, -1, pixels), size)
+        if n == 1:
+            made["grad_x"] = folded
+        else:
+            made["grad_x"][image] = folded[0]
+    if g is not None and b is not None:
+        made["grad_b"] = (g.abs() if magnitudes else g).sum((0, 2, 3), dtype=torch.float64)
+    if b is not None:
+        made["output"] += double(b).view(1, k, 1, 1)
+    return made
 
 
 def _double(x: torch.Tensor) -> torch.Tensor:
-    """A contiguous fp64 copy on the CPU."""
-    return x.detach().to(device="cpu", dtype=torch.float64, memory_format=torch.contiguous_format, copy=True)
+    """Contiguous fp64."""
+    return x.to(torch.float64).contiguous()
+
+
+def _magnitude(x: torch.Tensor) -> torch.Tensor:
+    """Contiguous fp64 absolute values."""
+    return x.to(torch.float64).abs().contiguous()

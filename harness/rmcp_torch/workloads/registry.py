@@ -35,12 +35,14 @@ def resolve(spec: str) -> Callable[..., Any]:
     """
     place, _, function = spec.rpartition(":")
     if not place:
-        if not _NAME.match(spec) or spec not in builtin_names():
+        known = "rmcp_torch.workloads." + spec
+        # A child finds what the zygote imported; listing the folder again would cost it half a millisecond.
+        if known not in sys.modules and (not _NAME.match(spec) or spec not in builtin_names()):
             raise WorkloadError(
                 "there is no built-in workload %r; known: %s. Others are written package.module:function"
                 " or path/to/file.py:function" % (spec, ", ".join(builtin_names()))
             )
-        module, function = importlib.import_module("rmcp_torch.workloads." + spec), "run"
+        module, function = sys.modules.get(known) or importlib.import_module(known), "run"
     elif place.endswith(".py") or os.sep in place:
         module = _load_file(place)
     else:
