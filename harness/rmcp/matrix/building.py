@@ -89,6 +89,12 @@ class Builder:
             origin=origin,
         )
 
+    def key(self, point: Point) -> str:
+        """The key of a point's case."""
+        return digest(
+            [pair for column, value in zip(self._pairs, point, strict=True) if (pair := column[value])]
+        )
+
     def holds(self, when: Condition, point: Point, args: Mapping[str, Any] | None = None) -> Truth:
         """Whether a condition holds for a point: True, False, or None when it depends on the machine."""
         for number, values in self._matches(when):

@@ -1,4 +1,4 @@
-"""Plan: the cases of a matrix, how many each step left, and why a case is in or out."""
+"""Plan: the cases of a matrix, how many each step left, and what of the full product they cover."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from rmcp.matrix.document import Matrix, Reduce, Setting
 from rmcp.matrix.model import Case
 from rmcp.matrix.reduce import Coverage, Row
 
+# Measured on two slow cores with conv2d on the CPU; only meant to tell seconds from hours.
+_ZYGOTE_S = 2.5  # start of an interpreter and `import torch`, per (runtime, env)
+_CASE_S = 0.1  # fork, a small convolution with gradients, its reference
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -16,6 +20,29 @@ class Step:
     name: str
     count: int
     note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Coverage of the full product: ``planned`` cases are run; ``inferred`` ones are not, but each combination
+    of ``strength`` of their values is; ``untested`` is the rest. ``full`` None: too many to count."""
+
+    full: int | None
+    planned: int
+    inferred: int
+    untested: int
+    strength: int = 0
+
+    def __str__(self) -> str:
+        if self.full is None:
+            return f"{self.planned} cases of a product too large to count"
+        if self.planned >= self.full:
+            return f"all {self.full} cases of the full product"
+        share = 100.0 * self.planned / self.full
+        text = f"{self.planned} of {self.full} cases of the full product ({share:.3g} %) are run"
+        if self.inferred:
+            text += f"; {self.inferred} are inferred only ({self.strength}-way: no other interaction is seen)"
+        return text + (f"; {self.untested} are untested" if self.untested else "")
 
 
 @dataclass(frozen=True)
@@ -34,3 +61,24 @@ class Plan:
     settings: tuple[Setting, ...] = ()
     rows: tuple[Row, ...] = ()
     stale: bool = False
+
+    def why(self, id_or_key: str) -> str:
+        """Why a case is in or out, with the rule and its position. Raises UserError for what is no case."""
+        from rmcp.matrix.why import why
+
+        return why(self, id_or_key)
+
+    def shares(self) -> Shares:
+        """How much of the full product the plan runs, and what it says about the rest."""
+        planned = len(self.cases)
+        left = 0 if self.full is None else max(0, self.full - planned)
+        # A profile's selection takes whole rows away: then nothing can be inferred about what it left out.
+        whole = self.coverage is not None and all(step.name != "select" for step in self.steps)
+        complete = whole and self.coverage is not None and self.coverage.covered == self.coverage.possible
+        strength = self.coverage.strength if self.coverage is not None else 0
+        return Shares(self.full, planned, left if complete else 0, 0 if complete else left, strength)
+
+    def estimate_s(self) -> float:
+        """Rough seconds of a run on a CPU, one case at a time."""
+        zygotes = {(case.runtime, tuple(sorted(case.env.items(), key=str))) for case in self.cases}
+        return len(zygotes) * _ZYGOTE_S + len(self.cases) * _CASE_S

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from rmcp.errors import UserError
-from rmcp.matrix.expressions import Expression, compile_expression
+from rmcp.matrix.expressions import Expression, ExpressionError, compile_expression
 from rmcp.matrix.facts import MACHINE_FACTS, CaseFacts, known_names
 from rmcp.matrix.model import Case
 
