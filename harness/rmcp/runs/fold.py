@@ -95,7 +95,14 @@ def _cases(
             continue
         seen.add(key)
         trail = reading.trails.pop(key, None)
-        decision = decide(()) if trail is None else decide(*_attempts(trail, boot_id_now), trail.aside)
+        if trail is None:
+            cases.append(CaseRecord(**planned, **decide(())))
+            continue
+        attempts, last_start, in_flight = _attempts(trail, boot_id_now)
+        decision = decide(attempts, last_start, in_flight, trail.aside)
+        if trail.verdict is not None and trail.verdict[0] >= last_start and not in_flight:
+            decision["verdict"] = trail.verdict[1]
+            decision["reason"] = decision.get("reason") or trail.verdict[2]
         cases.append(CaseRecord(**planned, **decision))
     return tuple(cases)
 

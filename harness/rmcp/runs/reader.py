@@ -7,7 +7,7 @@ import gc
 import gzip
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,11 +68,11 @@ def run_directories(reports: Path = REPORTS) -> list[Path]:
     return [p for p in entries if (p / "run.json").is_file()]
 
 
-def list_runs(reports: Path = REPORTS) -> list[Run]:
-    """All runs in a folder, folded, oldest first. One that cannot be read is a Run without cases whose
-    ``problems`` say why."""
+def list_runs(reports: Path = REPORTS, only: Sequence[Path] | None = None) -> list[Run]:
+    """All runs in a folder (or those of ``only``), folded, oldest first. One that cannot be read is a Run
+    without cases whose ``problems`` say why."""
     runs = []
-    for path in run_directories(reports):
+    for path in run_directories(reports) if only is None else only:
         try:
             runs.append(read_run(path))
         except UserError as error:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rmcp.outcome.words import Outcome
+from rmcp.outcome.words import Outcome, Verdict
 from rmcp.runs.codec import attempt_from_dict
 from rmcp.runs.model import RUN_FORMAT, AttemptRecord, Problem
 
@@ -69,6 +69,7 @@ class Trail:
 
     starts: list[Started] = field(default_factory=list)
     aside: tuple[float, Outcome, str] | None = None
+    verdict: tuple[float, Verdict, str] | None = None
 
 
 @dataclass
@@ -124,6 +125,7 @@ class _JournalReader:
             "start": self._start,
             "end": self._end,
             "aside": self._aside,
+            "verdict": self._verdict,
             "finish": self._finish,
             "runtime": self._runtime,
         }
@@ -204,6 +206,11 @@ class _JournalReader:
         aside = (float(line["wall"]), Outcome(line["outcome"]), str(line.get("reason", "")))
         trail = self._trail(str(line["key"]))
         trail.aside = aside if trail.aside is None or aside[0] >= trail.aside[0] else trail.aside
+
+    def _verdict(self, line: Mapping[str, Any]) -> None:
+        verdict = (float(line["wall"]), Verdict(line["verdict"]), str(line.get("reason", "")))
+        trail = self._trail(str(line["key"]))
+        trail.verdict = verdict if trail.verdict is None or verdict[0] >= trail.verdict[0] else trail.verdict
 
     def _finish(self, line: Mapping[str, Any]) -> None:
         origin, wall = self.session.origin, float(line["wall"])
