@@ -58,7 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     name = next((word for word in words if not word.startswith("-")), None)
     parser = build_parser(name if name in COMMANDS else None)
-    args = parser.parse_args(words)
+    args, unknown = parser.parse_known_args(words)
+    if unknown and args.command != "run":  # `rmcp run` hands what it does not know to pytest
+        parser.error("unrecognized arguments: " + " ".join(unknown))
+    args.unknown = unknown
     try:
         return int(args._run(args))
     except UserError as error:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rmcp.expect.verdict import VerdictResult, judge, unused
+from rmcp.matrix.facts import MACHINE_FACTS
 from rmcp.matrix.document import Expectation, Matrix
 from rmcp.matrix.model import Case
 from rmcp.runs.model import AttemptRecord
@@ -31,5 +32,12 @@ class Expectations:
         return held
 
     def unused(self) -> list[str]:
-        """Rules that matched no case, with their position: a typing mistake, or a fixed bug whose case is gone."""
-        return [f"{rule.position}: this expectation matched no case" for rule in unused(self._rules, self._matched)]
+        """Rules that matched no case, with their position: a typing mistake, or a fixed bug whose case is gone.
+
+        A rule about facts of a machine (gfx, rocm ...) says nothing here when this is not that machine.
+        """
+        return [
+            f"{rule.position}: this expectation matched no case of the run"
+            for rule in unused(self._rules, self._matched)
+            if rule.where is None or not MACHINE_FACTS.keys() & set(rule.where.names)
+        ]

@@ -45,7 +45,7 @@ def _fresh(matrix: Matrix, options: RunOptions) -> Prepared:
 
 def _narrow(matrix: Matrix, cases: tuple[Case, ...], options: RunOptions) -> tuple[Case, ...]:
     if options.select is not None:
-        cases = select(cases, options.select, matrix.names)
+        cases = select(cases, options.select)
     if options.shard is not None:
         cases = shard(cases, options.shard)
     if options.cases:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from rmcp.expect.verdict import VerdictResult
 from rmcp.isolation.attempt import Attempt
 from rmcp.isolation.lane import Lane
 from rmcp.matrix.document import Matrix
 from rmcp.matrix.expressions import Expression, compile_expression
 from rmcp.matrix.model import Case, Need
 from rmcp.outcome.judge import judge
-from rmcp.outcome.words import Cause, Outcome, OutcomeClass, Verdict, class_of
+from rmcp.outcome.words import Cause, Outcome, Verdict
 from rmcp.runs.fold import decide
 from rmcp.runs.journal import Journal
 from rmcp.runs.model import AttemptRecord
@@ -44,11 +43,6 @@ class CaseResult:
     evidence: Attempt | None = None
     record: AttemptRecord | None = None
 
-    @property
-    def good(self) -> bool:
-        """As expected, or not judged because it was not to run here."""
-        return self.verdict in (Verdict.EXPECTED, Verdict.IMPROVED) or self.outcome is Outcome.UNSUPPORTED
-
 
 class CaseRunner:
     """Runs cases of one run directory. Not re-entrant: one case at a time."""
@@ -73,14 +67,14 @@ class CaseRunner:
         facts = self._facts.of(case)
         unmet = self._unmet(case, facts)
         if unmet is not None:
-            return self._aside(case, Outcome.UNSUPPORTED, unmet)
+            return self._aside(case, facts, Outcome.UNSUPPORTED, unmet)
         done: list[tuple[AttemptRecord, Attempt]] = []
         level: str | None = self._options.isolation
         while level is not None:
             refusal = self._gate.enter(case, facts)
             if refusal is not None:
                 if not done:
-                    return self._aside(case, Outcome.BLOCKED, refusal)
+                    return self._aside(case, facts, Outcome.BLOCKED, refusal)
                 break
             try:
                 done.append(self._attempt(case, level, upcoming))
@@ -93,7 +87,7 @@ class CaseRunner:
     def _attempt(self, case: Case, level: str, upcoming: Sequence[Case]) -> tuple[AttemptRecord, Attempt]:
         number = self._attempts[case.key] = self._attempts.get(case.key, 0) + 1
         self._journal.start(case.key, number)
-        window = self._gate.open_window()
+        started = self._gate.mark()
         try:
             attempt = self._lane.attempt(case, number, upcoming, level)
         except BaseException:
@@ -101,13 +95,10 @@ class CaseRunner:
             stopped = AttemptRecord(number=number, outcome=Outcome.NOT_RUN, message="stopped by the user", level=level)
             self._journal.end(case.key, stopped)
             raise
-        events, lines = window.close(attempt)
-        judgement = judge(attempt, kernel=events)
-        owner = self._gate.collateral_owner(case, attempt, judgement)
-        if owner is not None:
-            judgement = replace(
-                judgement, outcome=Outcome.COLLATERAL, message=f"died in the incident of {owner}: {judgement.message}"
-            )
+        events, lines = self._gate.window(attempt)
+        judgement = judge(
+            attempt, kernel=events, device_events=self._gate.incidents(started), silent_s=case.timeout.silent
+        )
         directory = self._store(case, attempt, judgement.outcome, lines)
         record = record_from(attempt, judgement, directory)
         self._journal.end(case.key, record)
@@ -124,27 +115,22 @@ class CaseRunner:
             extra["repro.py"] = reproducer(case)
         return self._run.store_attempt(case, attempt, extra)
 
-    def _aside(self, case: Case, outcome: Outcome, reason: str) -> CaseResult:
+    def _aside(self, case: Case, facts: Mapping[str, Any], outcome: Outcome, reason: str) -> CaseResult:
         self._journal.set_aside(case.key, outcome, reason)
-        return CaseResult(case, outcome, Cause.NONE, None, "", "single", Verdict.NO_VERDICT, reason, message=reason)
+        held = self._expectations.hold(case, facts, AttemptRecord(0, outcome, message=reason))
+        self._journal.verdict(case.key, held.verdict, reason)
+        return CaseResult(case, outcome, Cause.NONE, None, "", "single", held.verdict, reason, held.bug, reason)
 
     def _result(
         self, case: Case, facts: Mapping[str, Any], done: Sequence[tuple[AttemptRecord, Attempt]]
     ) -> CaseResult:
-        records = tuple(record for record, _ in done)
-        decided = decide(records)
-        deciding = records[decided.get("deciding", -1)]
-        evidence = next(attempt for record, attempt in done if record is deciding)
-        outcome: Outcome = decided["outcome"]
-        klass = class_of(outcome, deciding.signal)
-        if klass in (OutcomeClass.NO_VERDICT, OutcomeClass.NOT_RUN):
-            held = VerdictResult(Verdict.NO_VERDICT)
-        else:
-            held = self._expectations.hold(case, facts, deciding)
+        decided = decide(tuple(record for record, _ in done))
+        deciding, evidence = done[decided.get("deciding", -1)]
+        held = self._expectations.hold(case, facts, deciding)
         self._journal.verdict(case.key, held.verdict, held.reason)
         return CaseResult(
-            case, outcome, deciding.cause, deciding.signal, deciding.signature, decided.get("stability", "single"),
-            held.verdict, held.reason, held.bug, deciding.message, evidence, deciding,
+            case, decided["outcome"], deciding.cause, deciding.signal, deciding.signature,
+            decided.get("stability", "single"), held.verdict, held.reason, held.bug, deciding.message, evidence, deciding,
         )  # fmt: skip
 
     def _unmet(self, case: Case, facts: Mapping[str, Any]) -> str | None:

@@ -1,0 +1,103 @@
+"""The final table: outcomes per axis value, the signatures that failed, and where the reports are. Pure text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from rmcp.outcome.words import OUTCOMES, Outcome, OutcomeClass, Verdict
+
+_MAX_VALUES = 12  # values of an axis that are listed; the report has them all
+_MAX_SIGNATURES = 12
+
+
+@dataclass(frozen=True)
+class Line:
+    """One finished case, as the summary needs it."""
+
+    id: str
+    axes: Mapping[str, str]
+    outcome: str
+    verdict: str
+    signature: str
+    message: str
+
+
+def outcome_counts(lines: Iterable[Line]) -> list[tuple[Outcome, int]]:
+    """Counts in the order of the outcome table."""
+    counts = Counter(line.outcome for line in lines)
+    return [(outcome, counts[outcome.value]) for outcome in OUTCOMES if counts[outcome.value]]
+
+
+def axis_table(lines: Sequence[Line]) -> list[str]:
+    """One row per axis value that tells something: its counts per outcome. Axes with one value are left out."""
+    columns = [outcome for outcome, _ in outcome_counts(lines)]
+    if len(columns) < 2:
+        return []
+    axes: dict[str, dict[str, Counter[str]]] = {}
+    for line in lines:
+        for axis, value in line.axes.items():
+            axes.setdefault(axis, {}).setdefault(value, Counter())[line.outcome] += 1
+    rows = [["axis", "value", *[column.value for column in columns]]]
+    for axis, values in axes.items():
+        if len(values) < 2 or all(counts.total() == 1 for counts in values.values()):
+            continue
+        # The values with the most trouble first: that is what one looks for.
+        ranked = sorted(values.items(), key=lambda item: -_bad_share(item[1]))
+        for value, counts in ranked[:_MAX_VALUES]:
+            rows.append([axis, value, *[str(counts[column.value] or ".") for column in columns]])
+        if len(ranked) > _MAX_VALUES:
+            rows.append([axis, f"({len(ranked) - _MAX_VALUES} more)", *["" for _ in columns]])
+    return _aligned(rows) if len(rows) > 1 else []
+
+
+def _bad_share(counts: Counter[str]) -> float:
+    good = sum(number for word, number in counts.items() if OUTCOMES[Outcome(word)].klass in _QUIET)
+    return 1.0 - good / max(1, counts.total())
+
+
+_QUIET = (OutcomeClass.PASSED, OutcomeClass.NOT_RUN)
+
+
+def signature_lines(lines: Iterable[Line]) -> list[str]:
+    """What failed unexpectedly, grouped by signature, most frequent first, with one case as example."""
+    groups: dict[str, list[Line]] = {}
+    for line in lines:
+        if line.verdict in (Verdict.UNEXPECTED.value, Verdict.LATERAL.value, Verdict.NEW.value):
+            groups.setdefault(line.signature or line.outcome, []).append(line)
+    ranked = sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
+    out = []
+    for signature, members in ranked[:_MAX_SIGNATURES]:
+        first = members[0]
+        out.append(f"{len(members):5} x {signature}")
+        out.append(f"        {first.id}: {first.message}"[:200])
+    if len(ranked) > _MAX_SIGNATURES:
+        out.append(f"        and {len(ranked) - _MAX_SIGNATURES} more signatures; the report has them all")
+    return out
+
+
+def verdict_line(lines: Sequence[Line], planned: int) -> str:
+    """The one sentence: how many as expected, how many not, how many still to run."""
+    verdicts = Counter(line.verdict for line in lines)
+    outcomes = Counter(line.outcome for line in lines)
+    unexpected = sum(verdicts[word.value] for word in (Verdict.UNEXPECTED, Verdict.LATERAL, Verdict.NEW))
+    outstanding = planned - len(lines) + sum(outcomes[o.value] for o, info in OUTCOMES.items() if info.outstanding)
+    words = [f"{verdicts[Verdict.EXPECTED.value]} of {planned} as expected"]
+    if unexpected:
+        words.append(f"{unexpected} not")
+    if verdicts[Verdict.IMPROVED.value]:
+        words.append(f"{verdicts[Verdict.IMPROVED.value]} better than expected")
+    if outcomes[Outcome.UNSUPPORTED.value]:
+        words.append(f"{outcomes[Outcome.UNSUPPORTED.value]} unsupported here")
+    if outstanding:
+        words.append(f"{outstanding} outstanding (go on with --rmcp-resume)")
+    return ", ".join(words)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(cell.ljust(width) if column < 2 else cell.rjust(width) for column, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip()
+        for row in rows
+    ]

@@ -1,0 +1,47 @@
+"""pytest-xdist: who is controller, who is worker, and what happens to one when the other is gone."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from rmcp_torch import linux
+
+
+def is_worker(config: pytest.Config) -> bool:
+    """True in an xdist worker."""
+    return hasattr(config, "workerinput")
+
+
+def is_controller(config: pytest.Config) -> bool:
+    """True in a process that distributes to xdist workers."""
+    return not is_worker(config) and config.pluginmanager.hasplugin("dsession")
+
+
+def orphan_guard(config: pytest.Config, at_once: Callable[[], None]) -> Callable[[], None]:
+    """A check for a worker to call while it waits: when the controller is dead, end at once and leave nothing."""
+    if not is_worker(config):
+        return lambda: None
+    parent = os.getppid()
+
+    def check() -> None:
+        if os.getppid() != parent:
+            at_once()
+            os._exit(int(pytest.ExitCode.INTERRUPTED))
+
+    return check
+
+
+def stop_workers(config: pytest.Config) -> None:
+    """Ask every worker below this controller to stop its case and finish."""
+    if not is_controller(config):
+        return
+    session: Any = config.pluginmanager.get_plugin("dsession")
+    for node in list(getattr(session, "_active_nodes", ())):
+        pid = (getattr(node, "workerinfo", None) or {}).get("pid")
+        if pid:
+            linux.kill_quietly(int(pid), signal.SIGTERM)
