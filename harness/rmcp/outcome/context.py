@@ -26,6 +26,7 @@ _LOG = re.compile(
             r"\[rank\d+\]:?",
             r"\[\d+,\d+\]<std(?:err|out)>:?",
             r"[EWIF]\d{4} [\d:.]+ +\d+ \S+:\d+\]",
+            r"\d+\.\d\d\.\d{3}\.\d{3} [A-Z]\b",
             r"time=\S+ level=\w+ source=\S+ msg=",
             _LEVEL + r"\s*[:|]?\s*(?:\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?\s*)?(?:\[?[\w./<>-]+\.(?:py|cpp|cc|go|rs|cu):\d+\]:?)?"
             r"(?=\s|:|$)(?:\s*:\s?[\w.]+:)?",
@@ -123,7 +124,7 @@ _ELIDED = re.compile(r"0x\.{2,}|0x[Xx]{2,}|(?<![\w%])%(?:s|p|d|u|zu|llu)\b|total
 _LABEL = re.compile(r"\*\*([^*]{1,60})\*\*:?\s*`$|\*\*([^*]{1,60}):\*\*\s*`$")
 _LABEL_OF_ERROR = re.compile(r"error|exception|message|log|output|trace|stderr|stdout|fehler|crash|result", re.IGNORECASE)
 _CODE = re.compile(
-    r"\bre\.(?:compile|search|match|escape)\(|^(?:assert|raise|return|if|elif|else|for|while|def|class|import|from|case|const|static|throw|except|with|"
+    r"^(?:from \S+ )?import \w|\bre\.(?:compile|search|match|escape)\(|^(?:assert|raise|return|if|elif|else|for|while|def|class|import|from|case|const|static|throw|except|with|"
     r"let|var|fn|pub|match|switch|echo|grep|export|constexpr|inline|void|int|bool|auto|extern|enum|struct|namespace|using|template|#define|#include|#if)\b[^:]*[({;:=]"
     r"|\b(?:printf|fprintf|LOG|log\w*|LogPrintf\w*|print|println!?|puts|EXPECT_\w+|ASSERT_\w+|TORCH_CHECK|CHECK|MIOPEN_THROW|contains|startswith|endswith|includes|"
     r"has_substr|find|assertIn|assertRaises\w*|assertEqual|raises|skipIf\w*|Error|Exception|RuntimeError)\(\s*(?:[fru]?[\"'`]|\w+\()"
@@ -132,6 +133,10 @@ _CODE = re.compile(
     r"|=\s*0x[0-9a-fA-F]+\s*,|^\"[^\"]*\"\s*:\s*[\[{\"\d]"
 )
 _JSON_KEY = re.compile(r"[\"'](?:error|err|message|msg|detail|details|log|stderr|stdout|output|exception|traceback|reason|text)[\"']\s*:\s*[\"'][^\"']*$", re.IGNORECASE)
+# A constant or its description, as headers and lists have them: `hipErrorX (700): text`, `The agent attempted ...`.
+_DEFINES = re.compile(r"(?:hip|cuda)Error\w+|(?:CUDA|HIP)_ERROR_\w+|The agent attempted|an? illegal|(?:unspecified|device-side)\b")
+# `SomeError: ` at the beginning of a line: the last line of a traceback.
+_EXCEPTION_LEAD = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Resources|Exit)(?:\(\))?: (?!is\b|are\b|when\b)")
 _FATAL_LINE = re.compile(r":0:\s*rocdevice\.cpp\s*:\s*\d+\s*:")  # printed by the runtime and by nothing else
 _INTRO = re.compile(
     r"\b(?:lines?|message|errors?|output|something|text|piece|crash|one|looks?)\b[^.\n]{0,60}\b(?:like|such as|similar to|gives? you|resembl\w+)\b"
@@ -143,24 +148,31 @@ _INTRO = re.compile(
 _WORDS = re.compile(r"(?<![\w./:-])[a-z]{2,}(?![\w./:(=-])")
 
 
-def only_names(core: Core, before: str, matched: str, after: str, lead: str, *, device: bool) -> bool:
+def only_names(
+    core: Core, before: str, matched: str, after: str, lead: str, *, device: bool = False, weak: bool = False
+) -> bool:
     """True when the line mentions the message instead of being it.
 
     ``before`` and ``after`` are the rest of the line, ``lead`` the text that leads up to the line: the line before
     it in the same paragraph, or the sentence that introduces a code fence. ``device``: the message is a complete
-    driver line, which is rarely quoted inside a sentence.
+    driver line, which is rarely quoted inside a sentence; ``weak``: it only says how a process ended, in words that
+    lists and comments use too.
     """
     if core.heading or core.table:
         return True
+    if (core.comment or core.bullet) and not core.logged and (weak or _DEFINES.match(matched)):
+        return True
     if _FATAL_LINE.match(matched):
         return False
-    if _PLACEHOLDER.search(matched) or _ELIDED.search(matched + after[:60]):
+    if (not device and _PLACEHOLDER.search(matched)) or _ELIDED.search(matched + after[:60]):
         return True
     whole = before + matched + after
-    if not core.logged and _CODE.search(whole):
+    if not core.logged and "Device-side assertion" not in matched and _CODE.search(whole):
         return True
     if _INTRO.search(lead):
         return True
+    if _EXCEPTION_LEAD.match(core.text) and not (core.comment or core.bullet):
+        return False
     quote = before.rstrip("*_ ")[-1:]
     bare = before.strip(" \t\"'`*_([{")
     if core.logged and not core.comment:

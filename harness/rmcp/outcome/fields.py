@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rmcp.outcome.words import Cause
 
 _NUMBERS = ("node", "pid", "exit_code", "gpu_index", "xid", "free_mb")
-_SQLITE = re.compile(rb"SQLite|sqlite_db|sqlite3|Timeout while waiting for Database", re.IGNORECASE)
+_SQLITE = re.compile(r"SQLite|sqlite_db|sqlite3|Timeout while waiting for Database", re.IGNORECASE)
 _COMPILE = re.compile(
-    rb"HIPRTC|hiprtc|Code object build failed|Can't execute|BuildHip|BuildOcl|BuildAsm|Build(?:Code|Program)|comgr|clang|error generated when compiling"
-    rb"|fatal error: '|COMPIL|Failed to build|kernel compil", re.IGNORECASE
+    r"HIPRTC|hiprtc|Code object build failed|Can't execute|BuildHip|BuildOcl|BuildAsm|Build(?:Code|Program)|comgr|clang|error generated when compiling"
+    r"|fatal error: '|COMPIL|Failed to build|kernel compil", re.IGNORECASE
 )
 _MIOPEN_STATUS = re.compile(rb"\bmiopenStatus(?!Success)[A-Z]\w+")
 _GGML = re.compile(rb"ggml[-_]cuda|ggml[-_]hip")
 _HIPBLAS = re.compile(rb"hipblas|HIPBLAS|rocBLAS|ROCm error|rocblas")
 
 
-def tidy(cause: Cause, fields: Mapping[str, Any], data: bytes) -> dict[str, Any]:
-    """The fields of one recognition in their stored form; ``data`` is the cleaned text, for what stands elsewhere."""
+def tidy(cause: Cause, fields: Mapping[str, Any], data: bytes, details: Sequence[str] = ()) -> dict[str, Any]:
+    """The fields of one recognition in their stored form; ``data`` is the cleaned text, for what stands elsewhere,
+    ``details`` the free texts of all lines of the same cause."""
     tidied: dict[str, Any] = {}
     for name, value in fields.items():
         if name in ("detail", "at", "text", "flavour", "number", "call"):
@@ -41,7 +42,7 @@ def tidy(cause: Cause, fields: Mapping[str, Any], data: bytes) -> dict[str, Any]
                 continue
         tidied[name] = value
     if cause is Cause.MIOPEN_ERROR:
-        _tidy_miopen(tidied, fields, data)
+        _tidy_miopen(tidied, "\n".join(details), data)
     if "BLAS_STATUS" in str(tidied.get("code", "")):
         tidied.setdefault("library", "hipBLAS" if _HIPBLAS.search(data[:1_000_000]) else "cuBLAS")
     if "code" in tidied and cause is not Cause.DEVICE_ASSERT and _GGML.search(data[:1_000_000]):
@@ -49,15 +50,13 @@ def tidy(cause: Cause, fields: Mapping[str, Any], data: bytes) -> dict[str, Any]
     return tidied
 
 
-def _tidy_miopen(tidied: dict[str, Any], fields: Mapping[str, Any], data: bytes) -> None:
+def _tidy_miopen(tidied: dict[str, Any], details: str, data: bytes) -> None:
     """Subkind and status of a MIOpen error stand on any of the lines that it leaves."""
-    window = data[:1_000_000]
-    detail = str(fields.get("detail", "")).encode()
     if "miopen_status" not in tidied:
-        status = _MIOPEN_STATUS.search(window)
+        status = _MIOPEN_STATUS.search(data[:1_000_000])
         if status:
             tidied["miopen_status"] = status.group().decode()
-    if _SQLITE.search(detail) or (not _COMPILE.search(detail) and _SQLITE.search(window)):
+    if _SQLITE.search(details):
         tidied["subkind"] = "sqlite"
-    elif _COMPILE.search(detail) or _COMPILE.search(window):
+    elif _COMPILE.search(details):
         tidied["subkind"] = "kernel_compile"

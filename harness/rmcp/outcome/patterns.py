@@ -233,10 +233,21 @@ PATTERNS: tuple[Pattern, ...] = (
         "ERROR: CUDA kernel flash_attn_ext_f16 has no device code compatible with CUDA arch 700.",
         "Blender Cycles device_impl; ggml-cuda common.cuh no_device_code", "runtime",
     ),
+    Pattern(
+        "cycles", Cause.NONE,
+        r"(?P<text>Illegal address|Out of memory|Launch failed|Launch exceeded timeout|Unknown error|Invalid value|Invalid context"
+        r"|Invalid handle|No binary for GPU|Misaligned address|Illegal instruction|Not initialized|Not found|Not supported) in "
+        r"(?:(?P<flavour>HIP|CUDA|OptiX) queue \w+|(?P<call>hip|cu)[A-Z]\w+\()",
+        ("Illegal address in", "Out of memory in", "Launch ", "Unknown error in", "Invalid ", "No binary for GPU in",
+         "Misaligned address in", "Illegal instruction in", "Not "),
+        "Illegal address in HIP queue synchronize (integrator_init_from_camera)",
+        "Blender Cycles device/hip/util.cpp, device/cuda/util.cpp", "runtime",
+        expect={"hip_error": "hipErrorIllegalAddress"},
+    ),
     # ---- rocBLAS / Tensile --------------------------------------------------------------------------------
     Pattern(
         "rocblas-tensile-missing", Cause.MISSING_LIBRARY_KERNELS,
-        r"rocBLAS error:\s*Cannot read\s+[^\n]{0,300}?TensileLibrary[^\n]{0,200}?"
+        r"(?:rocBLAS|rocblas) error:\s*Cannot read\s+[^\n]{0,300}?TensileLibrary[^\n]{0,200}?"
         r"(?:for GPU arch\s*:\s*(?P<gpu_arch>gfx\w+)|$|\n)",
         ("rocBLAS error", "rocblas error"),
         "rocBLAS error: Cannot read /opt/rocm/lib/rocblas/library/TensileLibrary.dat: No such file or directory for "
@@ -254,8 +265,8 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "rocblas-tensile-host", Cause.MISSING_LIBRARY_KERNELS,
-        r"rocBLAS error:\s*Could not (?:initialize Tensile (?:host|library)|load)[^\n\"`]{0,200}",
-        ("rocBLAS error", "rocblas error"),
+        r"(?:(?:rocBLAS|rocblas) error:\s*)?Could not (?:initialize Tensile (?:host|library)|load Tensile\w*)[^\n\"`]{0,200}",
+        ("Tensile",),
         "rocBLAS error: Could not initialize Tensile host:",
         "rocBLAS tensile_host.cpp; with `No devices found` it follows a dead HIP context", "rocblas",
         rank=Rank.DOWNSTREAM, fields={"library": "rocBLAS/Tensile"},
@@ -367,7 +378,7 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "oom-other", Cause.OUT_OF_MEMORY,
-        r"\b(?:torch(?:\.cuda)?\.)?OutOfMemoryError\b(?::[^\n]*)?"
+        r"\b(?:torch(?:\.cuda)?\.)?OutOfMemoryError(?=:|\s*$)(?!: Task was killed)(?::[^\n]*)?"
         r"|RESOURCE_EXHAUSTED:[^\n]{0,60}[Oo]ut of memory|OOM when allocating tensor"
         r"|failed to allocate [^\n]{1,80}(?:CUDA_ERROR_OUT_OF_MEMORY|hipErrorOutOfMemory)"
         r"|\bCUDA_ERROR_OUT_OF_MEMORY\b(?=\s*[:(]|\s*$)|ErrorOutOfDeviceMemory"
@@ -382,7 +393,7 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "host-oom", Cause.OUT_OF_MEMORY,
         r"DefaultCPUAllocator: (?:can't allocate memory|not enough memory)"
-        r"|\bMemoryError\b(?::[^\n]*)?$|numpy\S*_ArrayMemoryError|\bstd::bad_alloc\b"
+        r"|\bMemoryError\b(?::[^\n]*)?$|numpy\S*_ArrayMemoryError|terminate called after throwing an instance of 'std::bad_alloc'|what\(\):\s+std::bad_alloc\b"
         r"|[Uu]nable to allocate [\d.]+ [KMGT]iB for an array"
         r"|ggml_aligned_malloc: insufficient memory|\bmmap failed: Cannot allocate memory|memory allocation of \d+ bytes failed",
         ("DefaultCPUAllocator", "MemoryError", "std::bad_alloc", "nable to allocate", "insufficient memory",
@@ -402,12 +413,12 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "user-oom-kill", Cause.CPU_OOM_KILL,
-        r"fatal error: Killed signal terminated program|\bOOMKilled\b|systemd-oomd\[?\d*\]?:? Killed"
+        r"fatal error: Killed signal terminated program|Detected \d+ oom[-_]kill event|\bOOMKilled\b|systemd-oomd\[?\d*\]?:? Killed"
         r"|A process in this unit has been killed by the OOM killer|Failed with result 'oom-kill'"
         r"|(?:killed|terminated)[^\n]{0,60}(?:low on memory|OOM[ -]?[Kk]iller|due to the node running low on memory)"
         r"|exit(?:ed)?(?: with)?(?: code)?[^\n]{0,12}137[^\n]{0,60}(?:out of memory|OOM|oom)"
         r"|(?:SIGKILL|signal 9)[^\n]{0,80}(?:out of memory|OOM|oom|memory)",
-        ("Killed signal", "OOMKilled", "systemd-oomd", "OOM killer", "oom-kill", "low on memory", "137", "SIGKILL",
+        ("Killed signal", "oom_kill", "OOMKilled", "systemd-oomd", "OOM killer", "oom-kill", "low on memory", "137", "SIGKILL",
          "signal 9", "OOM Killer"),
         "c++: fatal error: Killed signal terminated program cc1plus",
         "gcc driver, Kubernetes, systemd, Ray", "host", fields={"signal": "SIGKILL"}, expect={"signal": "SIGKILL"},
@@ -467,10 +478,11 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "amdgpu-bad-command", Cause.GPU_HANG_RESET,
-        r"Illegal (?:instruction|register access) in command stream|scheduler \S+ is not ready, skipping"
-        r"|amdgpu: (?:\[powerplay\] )?(?:failed|Failed) to (?:load gpu_info|initialize parser)"
+        r"Illegal (?:instruction|register access|opcode) in command stream|scheduler \S+ is not ready, skipping"
+        r"|Failed to initialize parser -125|Skip scheduling IBs"
         r"|SMU: (?:I'm not done|response)[^\n]{0,60}(?:timeout|failed)|\*ERROR\* Waiting for fences timed out",
-        ("in command stream", "is not ready, skipping", "Waiting for fences", "SMU: "),
+        ("in command stream", "is not ready, skipping", "Waiting for fences", "SMU: ", "initialize parser",
+         "Skip scheduling"),
         "[drm:gfx_v10_0_priv_inst_irq [amdgpu]] *ERROR* Illegal instruction in command stream", _DMESG + ", gfx_v*.c",
         "kernel-log", device=True,
     ),
@@ -489,8 +501,8 @@ PATTERNS: tuple[Pattern, ...] = (
     # ---- the process itself -------------------------------------------------------------------------------
     Pattern(
         "kernel-segfault", Cause.SEGFAULT,
-        r"(?P<process>\S+)\[(?P<pid>\d+)\]: segfault at (?P<address>[0-9a-fA-F]+) ip [^\n]{0,120}?"
-        r"(?: in (?P<library>[^\s\[]+)\[[^\]\n]+\])?(?:\s|$)",
+        r"(?P<process>\S+)\[(?P<pid>\d+)\]: segfault at (?P<address>[0-9a-fA-F]+)"
+        r"(?: ip [^\n]{0,120}? error \w+(?: in (?P<library>[^\s\[]+)\[)?)?",
         ("segfault at",),
         "llama-server[80906]: segfault at 204803fe0 ip 00007f00399189d7 sp 00007ffc4a6104f0 error 4 in "
         "libcuda.so.575.51.03[7f00395c5000+e97000]",
@@ -504,8 +516,8 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "cpu-illegal-instruction", Cause.ILLEGAL_INSTRUCTION,
-        r"\b[Ii]llegal (?:hardware )?instruction\b(?=\s*(?:\(core dumped\)|$|\S+\s*$|\"|[./~\w]))"
-        r"|\bSIGILL\b|Fatal Python error: Illegal instruction",
+        r"(?:\S*: line \d+:\s*)?(?:\[\d+\]\s*[+-]?\s*)?(?:\d+ +)?\b[Ii]llegal (?:hardware )?instruction\b(?=\s*(?:\(core dumped\)|$|\S+\s*$|\"|[./~\w]))"
+        r"|(?<![.\w])SIGILL\b(?![,)])|Fatal Python error: Illegal instruction",
         ("llegal instruction", "llegal hardware instruction", "SIGILL"),
         "Illegal instruction (core dumped)", "shell, CPython faulthandler", "process", rank=Rank.WEAK,
         fields={"signal": "SIGILL", "where": "cpu"}, whole=True, expect={"signal": "SIGILL", "where": "cpu"},
@@ -515,7 +527,7 @@ PATTERNS: tuple[Pattern, ...] = (
         r"(?:\S*: line \d+:\s*)?(?:\[\d+\]\s*[+-]?\s*)?(?P<pid>\d+ +)?[Ss]egmentation [Ff]ault\b"
         r"|Fatal Python error: Segmentation fault|Signal: Segmentation fault"
         r"|Caught signal 11 \(Segmentation fault|!!!!!!! Segfault encountered|(?:Thread \d+ \"[^\"\n]*\" |Program )?received signal SIGSEGV"
-        r"|\*\*\* SIGSEGV (?:received|\()|\bSIGSEGV\b|signal 11\b|Windows fatal exception: access violation"
+        r"|\*\*\* SIGSEGV (?:received|\()|(?<![.\w])SIGSEGV\b(?![,)])|signal 11\b|Windows fatal exception: access violation"
         r"|EXCEPTION_ACCESS_VIOLATION|exit(?:ed)?[ _](?:with )?(?:code|status)?[ :=]*(?:-11|139)\b|exit=139|0xC0000005|3221225477",
         ("egmentation fault", "egmentation Fault", "Segfault", "SIGSEGV", "signal 11", "access violation",
          "ACCESS_VIOLATION", "-11", "139", "0xC0000005", "3221225477"),
@@ -544,20 +556,47 @@ PATTERNS: tuple[Pattern, ...] = (
         r"(?:\S*: line \d+:\s*)?(?:\[\d+\]\s*[+-]?\s*)?(?P<pid>\d+ +)?Aborted\b(?=\s*(?:\(core dumped\)|$|\())"
         r"|Fatal Python error: Aborted|Signal: Aborted \(6\)|\*\*\* SIGABRT|(?:Thread \d+ \"[^\"\n]*\" |Program )?received signal SIGABRT|Abort trap\b"
         r"|(?:\[\d+\]\s*)?(?P<pid2>\d+ +)?(?:IOT instruction|abort)\s+\(core dumped\)|zsh: abort|Caught signal 6 \(Aborted"
-        r"|exit(?:ed)?[ _](?:with )?(?:code|status)?[ :=]*(?:-6|134)\b|exit=134|signal 6\b|\bSIGABRT\b|\bSIGIOT\b",
-        ("bort", "IOT instruction", "134", "-6", "signal 6", "SIGIOT"),
+        r"|exit(?:ed)?[ _](?:with )?(?:code|status)?[ :=]*(?:-6|134)\b|exit=134|signal 6\b|(?<![.\w])SIGABRT\b(?![,)])|\bSIGIOT\b",
+        ("bort", "IOT instruction", "134", "-6", "signal 6", "SIGIOT", "SIGABRT"),
         "Aborted (core dumped)", "shell, CPython faulthandler, Open MPI, absl", "process", rank=Rank.WEAK,
         fields={"signal": "SIGABRT"}, whole=True, expect={"signal": "SIGABRT"},
     ),
     Pattern(
+        "told-segfault", Cause.SEGFAULT,
+        r"terminated (?:with|by) signal(?: SIGSEGV| 11\b)|signal: segmentation fault|\(?exitcode: -11\b|died \(-11\)"
+        r"|killed by signal: Segmentation fault|exit code:? -11\b|Worker \S+ pid \d+ died, exit code: -11",
+        ("terminated ", "signal: segm", "exitcode: -11", "died", "killed by signal", "exit code"),
+        "torch.multiprocessing.spawn.ProcessExitedException: process 0 terminated with signal SIGSEGV",
+        "torch.multiprocessing, torch elastic, ollama, vLLM", "process", rank=Rank.WEAK, fields={"signal": "SIGSEGV"},
+        expect={"signal": "SIGSEGV"},
+    ),
+    Pattern(
+        "told-abort", Cause.UNKNOWN_ABORT,
+        r"terminated (?:with|by) signal(?: SIGABRT| 6\b)|signal: aborted|\(?exitcode: -6\b|died \(-6\)"
+        r"|killed by signal: Aborted|exit code:? -6\b",
+        ("terminated ", "signal: abor", "exitcode: -6", "died", "killed by signal", "exit code"),
+        "Error: llama runner process has terminated: signal: aborted (core dumped)",
+        "torch.multiprocessing, torch elastic, ollama, vLLM", "process", rank=Rank.WEAK, fields={"signal": "SIGABRT"},
+        expect={"signal": "SIGABRT"},
+    ),
+    Pattern(
+        "told-kill", Cause.CPU_OOM_KILL,
+        r"terminated (?:with|by) signal(?: SIGKILL| 9\b)|signal: killed|\(?exitcode: -9\b|died \(-9\)"
+        r"|killed by signal: Killed|exit code:? -9\b",
+        ("terminated ", "signal: kill", "exitcode: -9", "died", "killed by signal", "exit code"),
+        "RuntimeError: DataLoader worker (pid 4711) is killed by signal: Killed.",
+        "torch.multiprocessing, torch elastic, ollama, vLLM", "process", rank=Rank.WEAK, fields={"signal": "SIGKILL"},
+        expect={"signal": "SIGKILL"},
+    ),
+    Pattern(
         "bus-error", Cause.UNKNOWN_ABORT,
-        r"(?:\[\d+\]\s*)?(?:\d+ +)?[Bb]us error\b(?=\s*(?:\(core dumped\)|$|\())|Fatal Python error: Bus error|received signal SIGBUS|\bSIGBUS\b",
+        r"(?:\[\d+\]\s*)?(?:\d+ +)?[Bb]us error\b(?=\s*(?:\(core dumped\)|$|\())|Fatal Python error: Bus error|received signal SIGBUS|(?<![.\w])SIGBUS\b(?![,)])",
         ("us error", "SIGBUS"), "Bus error (core dumped)", "shell, CPython faulthandler", "process", rank=Rank.WEAK,
         fields={"signal": "SIGBUS"}, whole=True, expect={"signal": "SIGBUS"},
     ),
     Pattern(
         "fpe", Cause.UNKNOWN_ABORT,
-        r"[Ff]loating[ -]point exception\b(?=\s*(?:\(core dumped\)|$))|Fatal Python error: Floating point exception|\bSIGFPE\b",
+        r"[Ff]loating[ -]point exception\b(?=\s*(?:\(core dumped\)|$))|Fatal Python error: Floating point exception|(?<![.\w])SIGFPE\b(?![,)])",
         ("loating", "SIGFPE"), "Floating point exception (core dumped)", "shell", "process", rank=Rank.WEAK,
         fields={"signal": "SIGFPE"}, whole=True, expect={"signal": "SIGFPE"},
     ),
@@ -575,7 +614,7 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "exit-status", Cause.NONE,
-        r"(?:exit(?:ed)?[ _]?(?:with )?(?:code|status)?[ :=]*|^\()(?P<exit_code>13[0-9]|14[0-3])\b(?=\)?\s|\)|$|[,;.(])",
+        r"(?:[Ee]xit(?:ed)?[ _]?(?:with )?(?:[Cc]ode|[Ss]tatus)?[ :=]*|^\()(?P<exit_code>13[0-9]|14[0-3])\b(?=\)?\s|\)|$|[,;.(])",
         ("13", "14"), "exit status 137 (SIGKILL)", "shell: 128 + signal", "process", rank=Rank.DETAIL,
         expect={"exit_code": 137},
     ),
@@ -608,8 +647,8 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "python-exception", Cause.PYTHON_EXCEPTION_OTHER,
         r"(?P<exception>(?:[A-Za-z_][\w]*\.)*(?:[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Timeout|Failure|Refused)"
-        r"|AssertionError|KeyboardInterrupt|StopIteration|Exception))(?::\s|\s*$|:$)",
-        ("Error", "Exception", "Interrupt", "Failure", "Timeout", "StopIteration", "Refused", "Exit"),
+        r"|AssertionError|KeyboardInterrupt|StopIteration|OutOfResources|Exception))(?::\s|\s*$|:$)",
+        ("Error", "Exception", "Interrupt", "Failure", "Timeout", "StopIteration", "Refused", "Exit", "OutOfResources"),
         "TypeError: prepare() missing 1 required positional argument: 'x'", "CPython traceback", "python",
         rank=Rank.WEAK, whole=True, expect={"exception": "TypeError"},
     ),
@@ -754,5 +793,14 @@ BENIGN: tuple[tuple[str, str], ...] = (
     ("python-warning", r"\b(?:User|Future|Deprecation|Runtime|Resource|Syntax|Import|Pending\w*)Warning:"),
     ("hip-not-ready", r"hipErrorNotReady|cudaErrorNotReady|hipErrorPeerAccessAlreadyEnabled"),
     ("level-3-log", r"^:[34]:\s*\w+\.(?:cpp|hpp)"),
+    ("guesses", r"[Cc]ommon causes (?:include|are)|possible (?:causes|reasons)"),
+    ("rocblas-warning", r"rocBLAS warning"),
     ("no-errors", r"\b(?:no|0|without|zero) (?:errors?|failures?|faults?)\b"),
 )
+
+# The words of Blender Cycles for runtime statuses.
+CYCLES_TEXTS: Mapping[str, int] = {
+    "Illegal address": 700, "Out of memory": 2, "Launch failed": 719, "Launch exceeded timeout": 702,
+    "Unknown error": 999, "Invalid value": 1, "Invalid context": 201, "Invalid handle": 400, "No binary for GPU": 209,
+    "Misaligned address": 716, "Illegal instruction": 715, "Not initialized": 3, "Not found": 500, "Not supported": 801,
+}

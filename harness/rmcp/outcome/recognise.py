@@ -17,7 +17,7 @@ from rmcp.outcome import scan
 from rmcp.outcome.context import Core, only_names, undecorate
 from rmcp.outcome.fields import tidy
 from rmcp.outcome.fingerprint import runtime_of_line
-from rmcp.outcome.patterns import BENIGN, PATTERNS, XIDS, Pattern, Rank
+from rmcp.outcome.patterns import BENIGN, CYCLES_TEXTS, PATTERNS, XIDS, Pattern, Rank
 from rmcp.outcome.recognition import Recognition
 from rmcp.outcome.runtime_errors import RUNTIME_NEEDLES, runtime_error
 from rmcp.outcome.words import Cause
@@ -28,6 +28,10 @@ _NEIGHBOURS = 12  # lines after the guilty one that are read whole
 _HITS = 2000  # weak hits that are kept of an endless log
 _BENIGN = re.compile("|".join(f"(?:{regex})" for _, regex in BENIGN))
 _TRACEBACK = re.compile(rb"Traceback \(most recent call last\)|^\s*File \".+\", line \d+|\^\^\^", re.MULTILINE)
+# What launchers print before they kill their own workers: a `Killed` after that is theirs, not the OOM killer's.
+_PARENT_KILLED = re.compile(
+    rb"[Rr]eceived sig(?:quit|term)|[Ff]atal signal from worker|[Cc]losing signal|died unexpectedly|shutting down"
+)
 _SIGNAL_CAUSES: Mapping[str, Cause] = {
     "SIGSEGV": Cause.SEGFAULT,
     "SIGILL": Cause.ILLEGAL_INSTRUCTION,
@@ -74,7 +78,7 @@ def recognise(
     """
     data = scan.clean(text if isinstance(text, bytes) else text.encode("utf-8", "backslashreplace"))
     hits = _hits(data, raw)
-    best = _choose(hits)
+    best = _choose(hits, data)
     told = _details(hits if best is None else [*hits, *_neighbours(data, best, raw)])
     ended = signal or _SIGNAL_NUMBERS.get((exit_code or 0) - 128)
     fields: dict[str, Any] = {}
@@ -97,7 +101,7 @@ def recognise(
     source_line = fields.pop("source_line", None)
     return Recognition(
         cause=best.cause,
-        fields=tidy(best.cause, fields, data),
+        fields=tidy(best.cause, fields, data, tuple(h.fields.get("detail", "") for h in hits if h.cause is best.cause)),
         line=line[:4000],
         line_number=data.count(b"\n", 0, best.offset) + 1,
         pattern_id=best.pattern.id,
@@ -176,11 +180,13 @@ def _match_line(data: bytes, line: scan.Line, body: bytes, raw: bool) -> list[Hi
             if not raw:
                 if lead is None:
                     lead = _lead(data, line, core)
-                if only_names(core, before, match.group(), after, lead, device=pattern.device and not _bare_status(match.group())):
+                if only_names(core, before, match.group(), after, lead,
+                              device=pattern.device and not _bare_status(match.group()),
+                              weak=pattern.rank is Rank.WEAK):
                     continue
             if pattern.whole and not _begins(core, before, pattern, raw):
                 continue
-            if pattern.id == "python-exception" and not _is_python(data, line, core, raw):
+            if pattern.layer == "python" and not _is_python(data, line, core, raw):
                 continue
         found.append(_hit(pattern, match, line, core))
     if any(needle in joined for needle in RUNTIME_NEEDLES):
@@ -249,6 +255,11 @@ def _hit(pattern: Pattern, match: re.Match[str], line: scan.Line, core: Core) ->
     for name, value in match.groupdict().items():
         if value is not None and value != "":
             fields[name.rstrip("23")] = value.strip()
+    if pattern.id == "cycles":
+        flavour = "HIP" if "HIP" in match.group() or fields.get("call") == "hip" else "CUDA"
+        status = runtime_error(f"{flavour} error {CYCLES_TEXTS[fields['text']]}", "")
+        assert status is not None
+        return Hit(status.pattern, status.cause, line.offset, line.end, status.fields, Rank.PRIMARY, core.comment)
     if "text" in fields:
         status = runtime_error(f"{fields['flavour']} error: {fields['text']}", "")
         fields.update(status.fields if status else {})
@@ -270,15 +281,15 @@ _BY_HSA_CODE = {
 }
 
 
-def _choose(hits: Sequence[Hit]) -> Hit | None:
+def _choose(hits: Sequence[Hit], data: bytes) -> Hit | None:
     """The hit that counts: highest rank, then first line, then the row that stands first in the table."""
     rivals = [hit for hit in hits if hit.rank is not Rank.DETAIL and hit.cause is not Cause.NONE]
     if not rivals:
         return None
     top = max(hit.rank for hit in rivals)
     best = min((hit for hit in rivals if hit.rank == top), key=lambda hit: hit.offset)
-    if best.pattern.id == "killed" and not _killed_by_memory(hits):
-        return None
+    if best.pattern.id == "killed" and _PARENT_KILLED.search(data, 0, best.offset):
+        return replace(best, cause=Cause.UNKNOWN_ABORT)
     if best.pattern.id.startswith("amdgpu-") and best.cause is Cause.MEMORY_ACCESS_FAULT:
         # In the kernel log a page fault that ends in a reset is a reset: that is what killed the process.
         reset = next((hit for hit in rivals if hit.cause is Cause.GPU_HANG_RESET and hit.pattern.layer == "kernel-log"),
@@ -286,11 +297,6 @@ def _choose(hits: Sequence[Hit]) -> Hit | None:
         if reset is not None:
             return replace(reset, fields={**best.fields, **reset.fields})
     return best
-
-
-def _killed_by_memory(hits: Sequence[Hit]) -> bool:
-    """A bare `Killed` is the OOM killer's only when nothing else went wrong before it."""
-    return not any(hit.pattern.id != "killed" and hit.cause is not Cause.NONE for hit in hits)
 
 
 def _details(hits: Sequence[Hit]) -> dict[str, Any]:

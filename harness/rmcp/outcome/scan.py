@@ -14,8 +14,8 @@ from dataclasses import dataclass
 # another pass over the text; not too common, because every hit costs a look at its line.
 BROAD = (
     b"rror", b"ERROR", b"ault", b"xception", b"bort", b"emory", b"illed", b":0:rocdevice", b"ssert", b"nable to",
-    b"IOpen", b"ailed", b"imeout", b"reset", b"NVRM: Xid", b"nstruction", b"SIG", b"exit", b"Kernel Name",
-    b"terminate called", b"GPUs are", b"MES", b"unrecoverable", b"in page starting", b"rocess", b"GPU core",
+    b"IOpen", b"ailed", b"imeout", b"reset", b"NVRM: Xid", b"llegal", b"opcode", b"SIG", b"exit", b"Exit", b"Kernel Name",
+    b"terminate called", b"GPUs are", b"MES", b"unrecoverable", b"in page starting", b"rocess", b"GPU core", b"NOT ", b"oom", b"OOM", b"corrupt", b"skipped", b"ignal", b"Out",
 )
 _ANSI = re.compile(rb"\x1b(?:\[[0-9;:?<=>]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][0-9A-B]|[=>78cDEHMNOZ])")
 _CHUNK = 1 << 20  # bytes searched at a time: fits the second-level cache, so that the passes run at full speed
