@@ -27,19 +27,16 @@ _MOST_JOBS = 256  # GitHub Actions refuses a job matrix with more
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Options of `rmcp plan`."""
-    parser.add_argument(
-        "matrix", nargs="?", metavar="NAME|FILE|DIR", help="a shipped matrix by name, a file, a folder"
-    )
-    parser.add_argument("--list", action="store_true", help="list the shipped matrices (or those of DIR)")
-    parser.add_argument("--explain", metavar="ID", help="say why a case (id or key) is in the plan or not")
-    parser.add_argument("--format", choices=("table", "json", "gha"), default="table", help="how to print the plan; gha: a job matrix for GitHub Actions")  # fmt: skip
-    parser.add_argument("--select", metavar="EXPR", help="only cases for which the expression is true")
-    parser.add_argument("--profile", metavar="NAME", help="a profile of the matrix")
-    parser.add_argument(
-        "--shard", metavar="I/N", help="only part I of N; with --format gha: N, the number of shards"
-    )
-    parser.add_argument("--lock", action="store_true", help="write the rows of `reduce` to its lock file")
-    parser.add_argument("--all", action="store_true", help="print every case, not the first %d" % _SHOWN)
+    add = parser.add_argument
+    add("matrix", nargs="?", metavar="NAME|FILE|DIR", help="a shipped matrix by name, a file, a folder")
+    add("--list", action="store_true", help="list the shipped matrices (or those of DIR)")
+    add("--explain", metavar="ID", help="say why a case (id or key) is in the plan or not")
+    add("--format", choices=("table", "json", "gha"), default="table", help="gha: jobs for GitHub Actions")
+    add("--select", metavar="EXPR", help="only cases for which the expression is true")
+    add("--profile", metavar="NAME", help="a profile of the matrix")
+    add("--shard", metavar="I/N", help="only part I of N; with --format gha the number of shards, N")
+    add("--lock", action="store_true", help="write the rows of `reduce` to its lock file")
+    add("--all", action="store_true", help=f"print every case, not only the first {_SHOWN}")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -99,9 +96,8 @@ def _list(paths: Iterable[Path]) -> int:
 def _lock(plan: Plan) -> None:
     reduce = plan.reduce
     if reduce is None or reduce.lock is None:
-        raise UserError(
-            f"{plan.matrix.path} names no lock file here; write `reduce: {{strength: 2, lock: {plan.matrix.name}.lock.json}}`"
-        )
+        example = f"reduce: {{strength: 2, lock: {plan.matrix.name}.lock.json}}"
+        raise UserError(f"{plan.matrix.path} names no lock file here; write `{example}`")
     axes = [axis for axis in plan.matrix.axes if not axis.compare]
     changed = write_lock(reduce.lock, plan.matrix.name, axes, reduce.strength, plan.rows)
     print(f"{'wrote' if changed else 'unchanged:'} {reduce.lock} ({len(plan.rows)} rows)", file=sys.stderr)
@@ -196,6 +192,7 @@ def job_matrix(plan: Plan, cases: tuple[Case, ...], shards: str | None) -> dict[
     """
     count = _shards(shards)
     axis = next((a for a in plan.matrix.axes if any("runtime" in v.patch.places for v in a.values)), None)
+    axis = axis or next((a for a in plan.matrix.axes if a.name == "runtime"), None)
     names = axis.names if axis is not None else ("this",)
     jobs: list[dict[str, object]] = []
     for name in names:

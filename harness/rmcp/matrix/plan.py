@@ -24,8 +24,8 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """Coverage of the full product: ``planned`` cases are run; ``inferred`` ones are not, but each combination
-    of ``strength`` of their values is; ``untested`` is the rest. ``full`` None: too many to count."""
+    """Coverage of the full product: ``planned`` cases are run; ``inferred`` ones are not, but each
+    combination of ``strength`` of their values is; ``untested`` is the rest. ``full`` None: not counted."""
 
     full: int | None
     planned: int

@@ -22,8 +22,8 @@ def remarks(matrix: Matrix) -> list[str]:
     for patch in _patches(matrix):
         if not patch.env:
             continue
-        env = {**matrix.defaults.env, **patch.env}
-        for finding in check(env, args={**matrix.defaults.args, **patch.args}):
+        # Without arguments: those of the other axes are not known here, and what is not known is not assumed.
+        for finding in check({**matrix.defaults.env, **patch.env}, args=None):
             place = patch.places.get("env." + finding.variable)
             if place is not None and str(finding.level) != "info":
                 lines[_line(place, finding)] = None

@@ -32,7 +32,7 @@ def builtin_workloads() -> tuple[str, ...]:
 def read_signature(path: Path, function: str) -> Signature | str | None:
     """Signature of a function of a file; a hint when the file surely has none of that name.
 
-    None when that cannot be told without running it: not Python of this version, decorated, imported, assigned.
+    None when that cannot be told without running it: newer Python, decorated, imported, assigned.
     """
     try:
         text = path.read_text(encoding="utf-8")

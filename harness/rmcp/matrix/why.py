@@ -82,7 +82,7 @@ def _changes(plan: Plan, builder: Builder, point: Point, case: Case) -> list[str
         if builder.holds(setting.when, point) is True:
             lines.append(f"set at {setting.position} ({setting.when.text})")
     for rule in plan.matrix.requires:
-        answer = builder.holds(rule.when, point, case.args)
+        answer = builder.requires(rule, point)
         if answer is not False:
             maybe = "" if answer else f" where {rule.when.text} holds on the machine"
             lines.append(
