@@ -48,6 +48,7 @@ class KernelLog:
     reason: str = ""
     lost: int = 0  # records that were overwritten before they were read
     _fd: int | None = None
+    _path: str | None = None
     _run: Run = run_bounded
     _lines: deque[tuple[int, str]] = field(default_factory=lambda: deque(maxlen=_KEPT))
     _sequence: int = -1
@@ -61,6 +62,7 @@ class KernelLog:
             reason = f"{path}: {error.strerror}"
         else:
             log = cls.from_descriptor(fd)
+            log._path = path
             if not log.reason:
                 return log
             reason = f"{path}: {log.reason}"
@@ -121,6 +123,20 @@ class KernelLog:
         if self.source == "journal":
             return [line for line in self._child(_journal(mark.wall_s)) if _unix_s(line) >= mark.wall_s]
         return []
+
+    def since_boot(self) -> list[str]:
+        """All that the log still holds of this boot, oldest first; the next marks and windows are not
+        touched."""
+        if self.source == "dmesg":
+            return self._child(_dmesg())
+        if self.source == "journal":
+            return self._child((*_journal(0.0), "--boot"))
+        if self._fd is None or self._path is None:
+            return []
+        past = KernelLog("kmsg", _fd=os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+        past._drain()
+        past.close()
+        return [line for _, line in past._lines]
 
     def events(self, mark: Mark) -> list[KernelEvent]:
         """The events of a window."""

@@ -29,7 +29,7 @@ _PARAMETERS = (
         "noretry",
         "-1",
         "retry of faulted memory accesses (XNACK)",
-        "auto is already 1 (off) on Navi10. 0 ENABLES retry: faults are retried for good: a hang",
+        "auto already means 1 (off) on Navi10; 0 ENABLES retry, so that a fault becomes a hang",
         {"0": "retry enabled", "1": "retry disabled", "-1": "auto (Navi10: retry disabled)"},
         ("1",),
     ),
@@ -37,7 +37,7 @@ _PARAMETERS = (
         "vm_fragment_size",
         "-1",
         "page-table fragment as a power of two of 4 KB pages",
-        "changes how big the blocks are that the page tables map; can move a fault, does not cure one",
+        "bigger blocks in the page tables; can move a fault, does not cure one",
         {"-1": "auto", "4": "64 KB", "9": "2 MB (not 512 KB)"},
         ("9",),
     ),
@@ -45,7 +45,7 @@ _PARAMETERS = (
         "mtype_local",
         "0",
         "memory type of local memory",
-        "none: only gmc_v9_0.c and kfd_svm.c read it (gfx9); it does nothing on RDNA1",
+        "no effect at all: only code for gfx9 reads it (gmc_v9_0.c, kfd_svm.c)",
         {"0": "read-write coherent", "1": "non-coherent", "2": "coherent"},
     ),
     Parameter(
@@ -77,7 +77,7 @@ _PARAMETERS = (
         "-1",
         "how the GPU is reset",
         "auto chooses BACO or mode 1 on Navi10; both reset the whole GPU, the desktop on it included",
-        {"-1": "auto", "0": "legacy", "1": "mode 0", "2": "mode 1", "3": "mode 2", "4": "BACO"},
+        {"-1": "auto", "0": "legacy", "1": "mode 0", "2": "mode 1", "3": "mode 2", "4": "BACO/BAMACO"},
         ("4",),
     ),
     Parameter(
@@ -117,7 +117,7 @@ _PARAMETERS = (
     Parameter(
         "send_sigterm",
         "0",
-        "SIGTERM to a process whose HSA wait fails",
+        "SIGTERM to a process after an unhandled GPU exception",
         "1 ends cases by SIGTERM from the kernel, which rmcp would read as a crash by SIGTERM",
         {"0": "off", "1": "on"},
     ),
@@ -147,11 +147,11 @@ _PARAMETERS = (
         "-1",
         "runtime power management",
         "0 keeps a card awake that otherwise suspends between cases: rules out wake-up failures",
-        {"-2": "auto with display", "-1": "auto", "0": "off", "1": "on (PX/BOCO)", "2": "on (BACO)"},
+        {"-2": "auto with display", "-1": "auto", "0": "off", "1": "on (BACO)", "2": "on (BAMACO)"},
         ("0",),
     ),
     Parameter(
-        "mes", "0", "MES scheduler firmware", "none: gfx10.1 has no MES in use", {"0": "off", "1": "on"}
+        "mes", "0", "MES scheduler firmware", "no effect: gfx10.1 does not use MES", {"0": "off", "1": "on"}
     ),
 )
 
@@ -175,20 +175,19 @@ def meaning(name: str, value: str) -> str:
 
 def compute_timeout_s(lockup_timeout: str) -> float:
     """Seconds until the kernel calls a compute ring hung, from ``lockup_timeout``; inf when it never does."""
-    parts = lockup_timeout.replace("-", " -").replace(",", " ").split()
+    parts = lockup_timeout.split(",")
     try:
-        numbers = [int(part) for part in parts]
-    except ValueError:
-        numbers = []
-    if not numbers or numbers[min(1, len(numbers) - 1)] == 0:
+        compute = int(parts[1])  # a single value concerns the other rings only
+    except (IndexError, ValueError):
+        compute = 0
+    if compute == 0:
         return 60.0
-    value = numbers[1] if len(numbers) > 1 else numbers[0]
-    return float("inf") if value < 0 else value / 1000
+    return float("inf") if compute < 0 else compute / 1000
 
 
 def _timeouts(value: str) -> str:
     names = ("GFX", "compute", "SDMA", "video")
     parts = value.split(",")
     if len(parts) == 1:
-        return f"non-compute rings and compute {parts[0]} ms"
+        return f"all rings but compute {parts[0]} ms"
     return ", ".join(f"{name} {part} ms" for name, part in zip(names, parts, strict=False))
