@@ -177,6 +177,8 @@ def only_names(
     bare = before.strip(" \t\"'`*_([{")
     if core.logged and not core.comment:
         return False
+    if (core.comment or core.bullet) and _continues(lead) and _ABOUT.search(lead):
+        return True
     if quote in "\"'" and quote:
         if not bare:
             return "hipErrorNoBinaryForGpu" not in matched

@@ -418,7 +418,7 @@ PATTERNS: tuple[Pattern, ...] = (
         r"|(?:killed|terminated)[^\n]{0,60}(?:low on memory|OOM[ -]?[Kk]iller|due to the node running low on memory)"
         r"|exit(?:ed)?(?: with)?(?: code)?[^\n]{0,12}137[^\n]{0,60}(?:out of memory|OOM|oom)"
         r"|(?:SIGKILL|signal 9)[^\n]{0,80}(?:out of memory|OOM|oom|memory)",
-        ("Killed signal", "oom_kill", "OOMKilled", "systemd-oomd", "OOM killer", "oom-kill", "low on memory", "137", "SIGKILL",
+        ("Killed signal", "oom_kill", "OOMKilled", "systemd-oomd", "OOM killer", "oom-kill", "low on memory", "exit", "SIGKILL",
          "signal 9", "OOM Killer"),
         "c++: fatal error: Killed signal terminated program cc1plus",
         "gcc driver, Kubernetes, systemd, Ray", "host", fields={"signal": "SIGKILL"}, expect={"signal": "SIGKILL"},
@@ -452,7 +452,7 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "amdgpu-ring-timeout", Cause.GPU_HANG_RESET,
-        r"\bring (?P<ring>[\w.]+) timeout(?:,|\b)(?!\s*(?:=|:))", ("timeout",),
+        r"\bring (?P<ring>[\w.]+) timeout(?:,|\b)(?!\s*(?:=|:))", (" timeout,",),
         "[drm:amdgpu_job_timedout [amdgpu]] *ERROR* ring gfx_0.0.0 timeout, signaled seq=2, emitted seq=4",
         _DMESG + ", amdgpu_job.c", "kernel-log", device=True, expect={"ring": "gfx_0.0.0"},
     ),
@@ -461,7 +461,8 @@ PATTERNS: tuple[Pattern, ...] = (
         r"GPU reset begin!|GPU reset(?:\(\d+\))? (?:succeeded|failed|end)|GPU (?:BACO|mode1|mode2|MODE1|MODE2) reset"
         r"|VRAM is lost due to GPU reset|device wedged, but recovered through reset|Starting \S+ ring reset"
         r"|ASIC reset failed|IP block:\S+ is hung|soft reset failed",
-        ("reset", "is hung"), "amdgpu 0000:03:00.0: amdgpu: GPU reset begin!", _DMESG + ", amdgpu_device.c",
+        ("GPU reset", "BACO reset", "ode1 reset", "ode2 reset", "ODE1 reset", "ODE2 reset", "ring reset", "device wedged",
+         "is hung", "soft reset failed", "ASIC reset"), "amdgpu 0000:03:00.0: amdgpu: GPU reset begin!", _DMESG + ", amdgpu_device.c",
         "kernel-log", device=True,
     ),
     Pattern(
@@ -471,8 +472,8 @@ PATTERNS: tuple[Pattern, ...] = (
         r"|Failed to quiesce KFD|failed to remove hardware queue from MES"
         r"|MES(?:\(\d\))? (?:failed to respond to msg|might be in unrecoverable state|ring buffer is full)"
         r"|queue evicted|Failed to restore process queues|Freeing queue vital buffer",
-        ("qcm fence", "unrecoverable", "HIQ MQD", "evict", "wave fronts", "preemption", "quiesce KFD", "from MES",
-         "MES", "queue evicted", "restore process queues", "vital buffer"),
+        ("qcm fence", "unrecoverable", "HIQ MQD", "Failed to evict", "wave fronts", "preemption", "quiesce KFD", "from MES",
+         "MES ", "MES(", "queue evicted", "restore process queues", "vital buffer"),
         "amdgpu: qcm fence wait loop timeout expired", _DMESG + ", kfd_device_queue_manager.c, mes_v*.c", "kernel-log",
         device=True,
     ),
@@ -530,7 +531,7 @@ PATTERNS: tuple[Pattern, ...] = (
         r"|\*\*\* SIGSEGV (?:received|\()|(?<![.\w])SIGSEGV\b(?![,)])|signal 11\b|Windows fatal exception: access violation"
         r"|EXCEPTION_ACCESS_VIOLATION|exit(?:ed)?[ _](?:with )?(?:code|status)?[ :=]*(?:-11|139)\b|exit=139|0xC0000005|3221225477",
         ("egmentation fault", "egmentation Fault", "Segfault", "SIGSEGV", "signal 11", "access violation",
-         "ACCESS_VIOLATION", "-11", "139", "0xC0000005", "3221225477"),
+         "ACCESS_VIOLATION", "exit", "0xC0000005", "3221225477"),
         "Segmentation fault (core dumped)", "shell, CPython faulthandler, gdb, UCX, torch elastic", "process",
         rank=Rank.WEAK, fields={"signal": "SIGSEGV"}, whole=True, expect={"signal": "SIGSEGV"},
     ),
@@ -547,7 +548,7 @@ PATTERNS: tuple[Pattern, ...] = (
         r"(?:free|malloc|realloc|munmap_chunk|malloc_consolidate)\(\): (?:invalid|double|corrupted|unaligned|mismatching|unsorted)"
         r"|double free or corruption|corrupted (?:size vs\. prev_size|double-linked list)|\*\*\* stack smashing detected"
         r"|buffer overflow detected|GGML_ASSERT[:(]|\w+: [^\n]{0,200}:\d+: [^\n]{0,400}: Assertion [`'][^\n]+' failed\.",
-        ("()", "ouble free", "corrupted", "stack smashing", "overflow detected", "GGML_ASSERT", "Assertion"),
+        ("(): ", "ouble free", "corrupted", "stack smashing", "overflow detected", "GGML_ASSERT", "Assertion"),
         "free(): invalid pointer", "glibc malloc.c, assert.c, ggml", "process", rank=Rank.WEAK, whole=True,
         fields={"signal": "SIGABRT"},
     ),
@@ -557,7 +558,7 @@ PATTERNS: tuple[Pattern, ...] = (
         r"|Fatal Python error: Aborted|Signal: Aborted \(6\)|\*\*\* SIGABRT|(?:Thread \d+ \"[^\"\n]*\" |Program )?received signal SIGABRT|Abort trap\b"
         r"|(?:\[\d+\]\s*)?(?P<pid2>\d+ +)?(?:IOT instruction|abort)\s+\(core dumped\)|zsh: abort|Caught signal 6 \(Aborted"
         r"|exit(?:ed)?[ _](?:with )?(?:code|status)?[ :=]*(?:-6|134)\b|exit=134|signal 6\b|(?<![.\w])SIGABRT\b(?![,)])|\bSIGIOT\b",
-        ("bort", "IOT instruction", "134", "-6", "signal 6", "SIGIOT", "SIGABRT"),
+        ("Abort", "abort ", "IOT instruction", "exit", "signal 6", "SIGIOT", "SIGABRT"),
         "Aborted (core dumped)", "shell, CPython faulthandler, Open MPI, absl", "process", rank=Rank.WEAK,
         fields={"signal": "SIGABRT"}, whole=True, expect={"signal": "SIGABRT"},
     ),

@@ -24,7 +24,8 @@ from rmcp.outcome.words import Cause
 
 _FOLLOWING = 3  # lines that may belong to a wrapped message
 _AFTER_DECISION = 400  # candidate lines that are still read for fields once a primary cause is known
-_NEIGHBOURS = 12  # lines after the guilty one that are read whole
+_BEFORE, _AFTER = 6, 12  # lines around the guilty one that are read whole
+_DISTINCT = 20_000  # different lines that are looked at closely; what comes later in an endless log is more of it
 _HITS = 2000  # weak hits that are kept of an endless log
 _BENIGN = re.compile("|".join(f"(?:{regex})" for _, regex in BENIGN))
 _TRACEBACK = re.compile(rb"Traceback \(most recent call last\)|^\s*File \".+\", line \d+|\^\^\^", re.MULTILINE)
@@ -63,6 +64,13 @@ def _table() -> tuple[tuple[Pattern, re.Pattern[str], tuple[str, ...]], ...]:
     return tuple((pattern, re.compile(pattern.regex), pattern.needles) for pattern in PATTERNS)
 
 
+@lru_cache(maxsize=1)
+def _needles() -> tuple[bytes, ...]:
+    """Every literal that a line must have one of to be looked at."""
+    rows = [needle for pattern in PATTERNS if pattern.rank is not Rank.DETAIL for needle in pattern.needles]
+    return tuple(dict.fromkeys(needle.encode() for needle in (*rows, *RUNTIME_NEEDLES)))
+
+
 def recognise(
     text: str | bytes,
     *,
@@ -79,7 +87,10 @@ def recognise(
     data = scan.clean(text if isinstance(text, bytes) else text.encode("utf-8", "backslashreplace"))
     hits = _hits(data, raw)
     best = _choose(hits, data)
-    told = _details(hits if best is None else [*hits, *_neighbours(data, best, raw)])
+    if best is not None:
+        hits = sorted([*hits, *_neighbours(data, best, raw)], key=lambda hit: hit.offset)
+        best = _choose(hits, data)
+    told = _details(hits)
     ended = signal or _SIGNAL_NUMBERS.get((exit_code or 0) - 128)
     fields: dict[str, Any] = {}
     if best is None:
@@ -121,14 +132,15 @@ def _hits(data: bytes, raw: bool) -> list[Hit]:
     seen: dict[bytes, bool] = {}
     after_decision = 0
     decided = False
-    for line in scan.candidates(data):
+    for line in scan.candidates(data, _needles()):
         body = data[line.offset : min(line.end, line.offset + 4000)]
         shape = body.translate(None, b"0123456789")
         if seen.get(shape) is False:
             continue  # the same line but for its numbers matched nothing before
         found = _match_line(data, line, body, raw)
-        if len(seen) < 50_000:
-            seen[shape] = bool(found)
+        seen[shape] = bool(found)
+        if len(seen) > _DISTINCT:
+            break
         hits += found
         decided = decided or any(hit.rank is Rank.PRIMARY for hit in found)
         if decided:
@@ -139,17 +151,19 @@ def _hits(data: bytes, raw: bool) -> list[Hit]:
 
 
 def _neighbours(data: bytes, best: Hit, raw: bool) -> list[Hit]:
-    """What the lines right after the guilty one add: the way the process ended, an exit status in a prompt."""
+    """What the lines around the guilty one add: a wrapped beginning, the kernel's name, how the process ended."""
+    start = best.offset
+    for _ in range(_BEFORE):
+        start = data.rfind(b"\n", 0, max(0, start - 1)) + 1
     found: list[Hit] = []
-    line = scan.Line(best.offset, best.end)
-    for _ in range(_NEIGHBOURS):
-        start = line.end + 1
+    for _ in range(_BEFORE + 1 + _AFTER):
         if start >= len(data):
             break
         end = data.find(b"\n", start)
         line = scan.Line(start, len(data) if end < 0 else end)
-        body = data[line.offset : min(line.end, line.offset + 4000)]
-        found += [hit for hit in _match_line(data, line, body, raw) if hit.rank <= Rank.WEAK]
+        if line.offset != best.offset:
+            found += _match_line(data, line, data[line.offset : min(line.end, line.offset + 4000)], raw)
+        start = line.end + 1
     return found
 
 

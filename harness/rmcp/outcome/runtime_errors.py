@@ -11,9 +11,16 @@ from typing import Any
 from rmcp.outcome.patterns import DRIVER_NAMES, RUNTIME_ERRORS, RUNTIME_PREFIX, Pattern, Rank, RuntimeStatus
 from rmcp.outcome.words import Cause
 
+# Literals of which every line with a runtime status has one.
 RUNTIME_NEEDLES = (
-    "rror", "ailure", "ERROR_", "an illegal", "launch", "assert triggered", "kernel image", "capable device",
-    "present state", "stream is capturing", "ailed",
+    *(
+        f"{flavour}{word}"
+        for flavour in ("CUDA", "Cuda", "cuda", "HIP", "Hip", "hip", "ROCm", "ROCM", "MUSA", "GPU")
+        for word in (" error", " Error", " ERROR", "Error", " runtime ", " driver ", " API ", " kernel error", " failure",
+                     " Failure", " failed with error", " exception")
+    ),
+    "CUDA_ERROR_", "HIP_ERROR_", "ROCM_ERROR_", "Triton Error",
+    *(text for status in RUNTIME_ERRORS for text in status.texts if status.distinct),
 )
 _NAMED = re.compile(
     r"(?P<full>(?P<kind>hipError|cudaError|CUDA_ERROR_|HIP_ERROR_|ROCM_ERROR_)(?P<name>[A-Z]\w+))"
