@@ -1,0 +1,188 @@
+"""What isolation costs: `pytest --rmcp-matrix` against a bare fork loop and against a fresh interpreter per case.
+
+    python benchmarks/overhead.py [--cases 500] [--noop 20000] [--plan 100000]
+
+All figures are taken in turn within one run, the floor before and after, because machines are shared and noisy:
+read the ratios. The floor is a loop in one process that imported torch: fork, the same convolution forward and
+backward with one thread, waitpid. It checks no numbers, keeps no journal and would hang with its first case.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+FLOOR = """
+import os, sys, time
+import torch
+def case():
+    torch.set_num_threads(1)
+    conv = torch.nn.Conv2d(3, 16, 3, padding=1)
+    x = torch.randn(1, 3, 32, 32, requires_grad=True)
+    conv(x).sum().backward()
+def loop(work, count):
+    started = time.perf_counter()
+    for _ in range(count):
+        pid = os.fork()
+        if pid == 0:
+            try:
+                work()
+            finally:
+                os._exit(0)
+        os.waitpid(pid, 0)
+    return (time.perf_counter() - started) / count * 1e3
+count = int(sys.argv[1])
+loop(case, 5)
+print(loop(lambda: None, count), loop(case, count))
+"""
+
+# VmHWM and not ru_maxrss, which counts the largest child as well.
+PEAK = """
+import pathlib, pytest
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter):
+    status = pathlib.Path("/proc/self/status").read_text()
+    terminalreporter.write_line("peak " + status.split("VmHWM:")[1].split("kB")[0].strip() + " kB")
+"""
+
+FRESH = """
+import torch
+torch.set_num_threads(1)
+conv = torch.nn.Conv2d(3, 16, 3, padding=1)
+x = torch.randn(1, 3, 32, 32, requires_grad=True)
+conv(x).sum().backward()
+"""
+
+CONV = """rmcp: 1
+name: overhead
+defaults:
+  workload: conv2d
+  device: cpu
+  args: {{n: 1, c: 3, h: 32, w: 32, k: 16, kernel: 3, padding: 1, direction: backward}}
+limits: {{cases: 1000000}}
+axes:
+  i: {{values: {{{values}}}}}
+"""
+
+NOOP = """rmcp: 1
+name: noop
+defaults: {{workload: noop, device: cpu}}
+limits: {{cases: 1000000}}
+axes:
+  i: {{values: {{{values}}}}}
+"""
+
+PLAN = """rmcp: 1
+name: plan
+defaults: {{workload: noop, device: cpu}}
+limits: {{cases: 1000000}}
+axes:
+  a: {{values: {{{a}}}}}
+  b: {{values: {{{b}}}}}
+  c: {{values: {{{c}}}}}
+"""
+
+
+def values(count: int, prefix: str = "i") -> str:
+    """``count`` axis values without arguments, with a seed each."""
+    return ", ".join(f"{prefix}{number}: {{seed: {number}}}" for number in range(count))
+
+
+def floor(count: int) -> tuple[float, float]:
+    """(bare fork, fork with convolution) in milliseconds per case."""
+    out = subprocess.run([sys.executable, "-W", "ignore", "-c", FLOOR, str(count)], capture_output=True, check=True)
+    bare, conv = out.stdout.split()
+    return float(bare), float(conv)
+
+
+def fresh(count: int) -> float:
+    """Milliseconds of one fresh interpreter that imports torch and convolves."""
+    started = time.perf_counter()
+    for _ in range(count):
+        subprocess.run([sys.executable, "-W", "ignore", "-c", FRESH], check=True)
+    return (time.perf_counter() - started) / count * 1e3
+
+
+def matrix_run(folder: Path, text: str, *options: str) -> tuple[float, float]:
+    """Wall seconds of a pytest run and the peak memory of pytest's own process in MB."""
+    file = folder / "overhead.yaml"
+    file.write_text(text)
+    started = time.perf_counter()
+    words = [sys.executable, "-m", "pytest", f"--rmcp-matrix={file}", "-q", "-p", "no:cacheprovider", *options]
+    (folder / "conftest.py").write_text(PEAK)
+    out = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=3600)
+    wall = time.perf_counter() - started
+    if out.returncode != 0:
+        sys.exit(f"the run failed with {out.returncode}:\n{out.stdout[-3000:]}\n{out.stderr[-3000:]}")
+    return wall, int(re.findall(r"peak (\d+) kB", out.stdout)[-1]) / 1024
+
+
+def per_case(folder: Path, make: str, count: int, *options: str) -> tuple[float, float, float]:
+    """(ms per further case, whole wall s, peak MB): the second run takes the start-up out."""
+    small = matrix_run(folder, make.format(values=values(10)), *options)
+    large = matrix_run(folder, make.format(values=values(count)), *options)
+    return (large[0] - small[0]) / (count - 10) * 1e3, *large
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", type=int, default=500, help="conv2d cases")
+    parser.add_argument("--noop", type=int, default=0, help="do-nothing cases (20000 takes minutes)")
+    parser.add_argument("--plan", type=int, default=0, help="cases of the plan")
+    parser.add_argument("--fresh", type=int, default=3, help="fresh interpreters")
+    parser.add_argument("--levels", default="fork,-n2,batch", help="which runs: fork, -n2, batch, exec")
+    options = parser.parse_args()
+    rows: list[tuple[str, float, str]] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        bare, first = floor(100)
+        runs = {"fork": (), "-n2": ("-n", "2"), "batch": ("--rmcp-isolation=batch",), "exec": ("--rmcp-isolation=exec",)}
+        measured = {}
+        for level in filter(None, options.levels.split(",")):
+            count = options.cases if level != "exec" else 20
+            measured[level] = per_case(folder, CONV, count, *runs[level])
+        bare_after, last = floor(100)
+        base = (first + last) / 2
+        bare = (bare + bare_after) / 2
+        rows.append(("bare fork", bare, ""))
+        rows.append((f"floor: fork + convolution (before {first:.1f}, after {last:.1f})", base, "1.00"))
+        for level, (ms, wall, peak) in measured.items():
+            note = f"{ms / base:.2f}   whole run {wall:.1f} s, runner {peak:.0f} MB"
+            rows.append((f"pytest --rmcp-matrix {level}", ms, note))
+        if options.fresh:
+            alone = fresh(options.fresh)
+            rows.append(("one fresh interpreter per case", alone, f"{alone / base:.1f}"))
+            for level, (ms, _, _) in measured.items():
+                rows.append((f"  fresh / {level}", alone / ms, "times"))
+        if options.noop:
+            ms, wall, peak = per_case(folder, NOOP, options.noop)
+            rows.append((f"{options.noop} do-nothing cases", ms, f"+{ms - bare:.2f} ms over the bare fork, runner {peak:.0f} MB"))
+        if options.plan:
+            rows.append(plan(folder, options.plan))
+    for label, number, note in rows:
+        print(f"{label:60} {number:9.2f}  {note}")
+
+
+def plan(folder: Path, count: int) -> tuple[str, float, str]:
+    """Seconds and memory of `rmcp plan`."""
+    side = round(count ** (1 / 3))
+    file = folder / "plan.yaml"
+    last = -(-count // (side * side))
+    file.write_text(PLAN.format(a=values(side, "a"), b=values(side, "b"), c=values(last, "c")))
+    started = time.perf_counter()
+    pid = os.spawnv(os.P_NOWAIT, sys.executable, [sys.executable, "-m", "rmcp.cli", "plan", str(file)])
+    _, status, usage = os.wait4(pid, 0)
+    wall = time.perf_counter() - started
+    assert os.waitstatus_to_exitcode(status) == 0
+    return f"rmcp plan, {side * side * last} cases, seconds", wall, f"{usage.ru_maxrss / 1024:.0f} MB"
+
+
+if __name__ == "__main__":
+    main()
