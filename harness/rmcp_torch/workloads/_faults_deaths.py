@@ -16,7 +16,9 @@ _PROT_NONE, _PROT_RWX = 0, 7
 _MAP_PRIVATE_ANONYMOUS = 0x22  # Linux, every architecture but alpha, mips and parisc
 # udf/ud2 and integer division by zero as machine code, by architecture; both end in a return instruction.
 _ILLEGAL = {"x86_64": b"\x0f\x0b\xc3", "aarch64": b"\x00\x00\x00\x00\xc0\x03\x5f\xd6"}
-_DIVIDE = {"x86_64": b"\x31\xc9\x31\xd2\x31\xc0\xf7\xf1\xc3"}  # xor ecx,ecx; xor edx,edx; xor eax,eax; div ecx; ret
+_DIVIDE = {
+    "x86_64": b"\x31\xc9\x31\xd2\x31\xc0\xf7\xf1\xc3"
+}  # xor ecx,ecx; xor edx,edx; xor eax,eax; div ecx; ret
 
 # Texts as the runtimes print them (formats in rocdevice.cpp, runtime.cpp of ROCR, aten's assertions).
 _TEXTS = {

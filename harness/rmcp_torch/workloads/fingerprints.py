@@ -69,7 +69,10 @@ def _name(
     if guard is not None:
         untouched = got == guard
         if bool(untouched.any()):
-            return "unwritten", "%d of %d still hold the guard value" % (int(untouched.sum()), total) + _where(untouched)
+            return "unwritten", "%d of %d still hold the guard value" % (
+                int(untouched.sum()),
+                total,
+            ) + _where(untouched)
     if not bool(got.any()) and bool(reference.any()):
         return "all-zero", "every one of %d elements is 0" % total
     layout = _rearranged(got, reference)
@@ -126,7 +129,9 @@ def _rearranged(got: torch.Tensor, reference: torch.Tensor) -> str:
     return ""
 
 
-def _channels(got: torch.Tensor, reference: torch.Tensor, off: torch.Tensor, groups: int) -> Optional[Tuple[str, str]]:
+def _channels(
+    got: torch.Tensor, reference: torch.Tensor, off: torch.Tensor, groups: int
+) -> Optional[Tuple[str, str]]:
     """Whole channels wrong, maybe swapped; whole groups when the wrong channels are those of groups."""
     if got.dim() < 3 or got.shape[1] < 2 or got.shape[1] > _MAX_CHANNELS:
         return None
@@ -180,11 +185,21 @@ def _region(off: torch.Tensor, halo: int) -> Optional[Tuple[str, str]]:
     top, bottom, left, right = int(rows[0]), int(rows[-1]), int(columns[0]), int(columns[-1])
     box = (bottom - top + 1) * (right - left + 1)
     if box <= _LOCAL * h * w and float(flat[top : bottom + 1, left : right + 1].double().mean()) >= _LOCAL:
-        return "tile-local", "all wrong pixels are in rows %d..%d, columns %d..%d" % (top, bottom, left, right)
+        return "tile-local", "all wrong pixels are in rows %d..%d, columns %d..%d" % (
+            top,
+            bottom,
+            left,
+            right,
+        )
     for edge in _TILES:
         tiled = _tiles(flat, edge)
         if tiled is not None:
-            return "tile-local", "wrong are %d of %d tiles of %d x %d pixels" % (tiled[0], tiled[1], edge, edge)
+            return "tile-local", "wrong are %d of %d tiles of %d x %d pixels" % (
+                tiled[0],
+                tiled[1],
+                edge,
+                edge,
+            )
     return None
 
 

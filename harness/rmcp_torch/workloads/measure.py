@@ -33,7 +33,9 @@ def autocast(device: str, dtype: str) -> ContextManager[Any]:
     return torch.autocast(device.split(":", 1)[0], dtype=getattr(torch, dtype))
 
 
-def gradients(output: torch.Tensor, leaves: Sequence[torch.Tensor], gradient: torch.Tensor) -> Tuple[torch.Tensor, ...]:
+def gradients(
+    output: torch.Tensor, leaves: Sequence[torch.Tensor], gradient: torch.Tensor
+) -> Tuple[torch.Tensor, ...]:
     """Gradients of ``leaves`` for the gradient ``gradient`` of ``output``, by torch's own autograd engine.
 
     The engine is called directly where it can be: torch.autograd.grad of torch 2 first imports sympy and half
@@ -42,8 +44,9 @@ def gradients(output: torch.Tensor, leaves: Sequence[torch.Tensor], gradient: to
     engine = getattr(torch.autograd.Variable, "_execution_engine", None)
     if engine is None:
         return torch.autograd.grad(output, leaves, gradient)
-    found = engine.run_backward((output,), (gradient,), False, False, tuple(leaves), False, accumulate_grad=False)
-    return tuple(found)
+    return tuple(
+        engine.run_backward((output,), (gradient,), False, False, tuple(leaves), False, accumulate_grad=False)
+    )
 
 
 def timed(ctx: Any, step: Callable[[], T], repeat: int = 1) -> T:
@@ -94,17 +97,24 @@ def peak_bytes(device: str) -> Optional[int]:
     return None if module is None else int(module.max_memory_allocated())
 
 
-def observe_conv(ctx: Any, x: Any, w: Any, b: Any, geometry: Any, workaround: str = "none", transposed: bool = False,
-                 output_padding: Any = (0, 0)) -> None:
+def observe_conv(ctx: Any, x: Any, w: Any, b: Any, geometry: Any) -> None:
     """Keep the convolution backend that torch selects for these operands, in words such as `Mkldnn`."""
-    if workaround != "none":
-        ctx.observe("workaround", workaround)
     select = getattr(torch._C, "_select_conv_backend", None)
     if select is None:
         return
+    extra = geometry.output_padding or (0,) * len(geometry.kernel)
     try:
-        backend = select(x, w, b, list(geometry.stride), list(geometry.padding), list(geometry.dilation), transposed,
-                         list(output_padding), geometry.groups)
+        backend = select(
+            x,
+            w,
+            b,
+            geometry.stride,
+            geometry.padding,
+            geometry.dilation,
+            geometry.transposed,
+            extra,
+            geometry.groups,
+        )
     except (RuntimeError, TypeError) as error:  # a private function: never let it fail a case
         ctx.observe("conv_backend", "unknown: %s" % str(error).splitlines()[0][:200])
         return

@@ -46,6 +46,11 @@ def dtype_of(name: str) -> torch.dtype:
     return found
 
 
+def unit_roundoff(dtype: torch.dtype) -> float:
+    """Half the distance from 1 to the next number of ``dtype``."""
+    return _PRECISION[dtype][1]
+
+
 def relative_bound(terms: int, dtype: torch.dtype, tf32: bool = False) -> float:
     """Largest error of a sum of ``terms`` products stored in ``dtype``, relative to the sum of magnitudes."""
     accumulator, stored, _ = _PRECISION[dtype]
@@ -83,7 +88,7 @@ def compare(
     groups: int = 1,
     halo: int = 1,
     loose_factor: float = LOOSE_FACTOR,
-    rms_tight: Optional[float] = None
+    rms_tight: Optional[float] = None,
 ) -> Dict[str, Any]:
     """One check, as a dict with the fields of `Check`: name, tight, loose, max_abs, bound, rms, fingerprint ...
 
@@ -124,7 +129,9 @@ def compare(
 
     loose = bool(torch.le(error, limit * loose_factor).all()) and rms <= rms_allowed * loose_factor
     got = actual.detach().to(device="cpu", dtype=torch.float64)
-    found = fingerprints.identify(got, reference, limit, groups=groups, halo=halo, guard=_stored(GUARD, actual.dtype))
+    found = fingerprints.identify(
+        got, reference, limit, groups=groups, halo=halo, guard=_stored(GUARD, actual.dtype)
+    )
     return _check(
         name,
         False,
@@ -136,6 +143,25 @@ def compare(
         fingerprint="precision-only" if loose else found.word,
         detail=found.detail,
         picture=found.picture,
+    )
+
+
+def bit_difference(first: torch.Tensor, second: torch.Tensor) -> float:
+    """0 when both tensors hold the same bits, NaN in the same places included; else the largest difference."""
+    if torch.equal(first, second):
+        return 0.0
+    a, b = (value.detach().to(device="cpu", dtype=torch.float64) for value in (first, second))
+    both = torch.isnan(a) & torch.isnan(b)
+    difference = torch.where(both, torch.zeros_like(a), (a - b).abs())
+    worst = float(difference.max())
+    return worst if math.isfinite(worst) else float(torch.finfo(torch.float64).max)
+
+
+def non_deterministic(name: str, difference: float) -> Dict[str, Any]:
+    """The check of a result that changed between two runs on the same input."""
+    detail = "two runs on the same input differ by up to %.3g" % difference
+    return _check(
+        name, False, False, max_abs=difference, bound=0.0, fingerprint="non-deterministic", detail=detail
     )
 
 

@@ -7,43 +7,100 @@ Stability of Numerical Algorithms, 2002, section 3.5); they are computed only wh
 
 from __future__ import annotations
 
+import itertools
 from functools import partial
-from typing import Callable, Dict, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, Iterator, NamedTuple, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
 
 from rmcp_torch.workloads import numerics
 
+Ints = Tuple[int, ...]
+
 
 class Geometry(NamedTuple):
-    """A 2-d convolution: kernel, stride, padding and dilation as (height, width), and its groups."""
+    """A 1-, 2- or 3-d convolution: extents per spatial dimension, groups, and whether it is transposed."""
 
-    kernel: Tuple[int, int]
-    stride: Tuple[int, int]
-    padding: Tuple[int, int]
-    dilation: Tuple[int, int]
-    groups: int
+    kernel: Ints
+    stride: Ints
+    padding: Ints
+    dilation: Ints
+    groups: int = 1
+    transposed: bool = False
+    output_padding: Ints = ()
 
-    def out_size(self, h: int, w: int) -> Tuple[int, int]:
-        """Height and width of the output for an input of ``h`` x ``w``."""
-        return (
-            (h + 2 * self.padding[0] - self.dilation[0] * (self.kernel[0] - 1) - 1) // self.stride[0] + 1,
-            (w + 2 * self.padding[1] - self.dilation[1] * (self.kernel[1] - 1) - 1) // self.stride[1] + 1,
+    @property
+    def taps(self) -> int:
+        """Positions of the kernel."""
+        product = 1
+        for part in self.kernel:
+            product *= part
+        return product
+
+    def out_size(self, size: Ints) -> Ints:
+        """Spatial size of the output for an input of spatial size ``size``."""
+        if self.transposed:
+            extra = self.output_padding or (0,) * len(size)
+            return tuple(
+                (size[i] - 1) * self.stride[i]
+                - 2 * self.padding[i]
+                + self.dilation[i] * (self.kernel[i] - 1)
+                + extra[i]
+                + 1
+                for i in range(len(size))
+            )
+        return tuple(
+            (size[i] + 2 * self.padding[i] - self.dilation[i] * (self.kernel[i] - 1) - 1) // self.stride[i]
+            + 1
+            for i in range(len(size))
         )
 
     def unfold(self, x: torch.Tensor) -> torch.Tensor:
-        """(n, c, h, w) -> (n, c*kh*kw, oh*ow)."""
-        return F.unfold(x, self.kernel, self.dilation, self.padding, self.stride)
+        """(1, c, *size) -> (1, c*taps, positions): the columns that every output position sees."""
+        if len(self.kernel) == 2:
+            return F.unfold(x, self.kernel, self.dilation, self.padding, self.stride)
+        if len(self.kernel) == 1:
+            return self._flat().unfold(x.unsqueeze(2))
+        padded = F.pad(x, [part for edge in reversed(self.padding) for part in (edge, edge)])
+        out = self.out_size(tuple(x.shape[2:]))
+        taps = [padded[(slice(None), slice(None)) + where] for where in self._slices(out)]
+        return torch.stack(taps, 2).reshape(1, x.shape[1] * self.taps, -1)
 
-    def fold(self, columns: torch.Tensor, size: Tuple[int, int]) -> torch.Tensor:
-        """The transpose of `unfold`: (n, c*kh*kw, oh*ow) -> (n, c, h, w), overlaps summed."""
-        return F.fold(columns, size, self.kernel, self.dilation, self.padding, self.stride)
+    def fold(self, columns: torch.Tensor, size: Ints) -> torch.Tensor:
+        """The transpose of `unfold`: (1, c*taps, positions) -> (1, c, *size), overlaps summed."""
+        if len(self.kernel) == 2:
+            return F.fold(columns, size, self.kernel, self.dilation, self.padding, self.stride)
+        if len(self.kernel) == 1:
+            return self._flat().fold(columns, (1,) + size).squeeze(2)
+        out = self.out_size(size)
+        channels = columns.shape[1] // self.taps
+        padded = columns.new_zeros((1, channels) + tuple(s + 2 * p for s, p in zip(size, self.padding)))
+        taps = columns.view((1, channels, self.taps) + out)
+        for index, where in enumerate(self._slices(out)):
+            padded[(slice(None), slice(None)) + where] += taps[:, :, index]
+        inner = tuple(slice(p, p + s) for s, p in zip(size, self.padding))
+        return padded[(slice(None), slice(None)) + inner]
+
+    def _flat(self) -> "Geometry":
+        """A 1-d convolution as a 2-d one of height 1."""
+        return Geometry(
+            (1,) + self.kernel, (1,) + self.stride, (0,) + self.padding, (1,) + self.dilation, self.groups
+        )
+
+    def _slices(self, out: Ints) -> Iterator[Tuple[slice, ...]]:
+        """For every tap of the kernel, where in the padded input the output positions see it."""
+        for tap in itertools.product(*(range(part) for part in self.kernel)):
+            starts = [t * d for t, d in zip(tap, self.dilation)]
+            yield tuple(
+                slice(start, start + (count - 1) * step + 1, step)
+                for start, count, step in zip(starts, out, self.stride)
+            )
 
 
 class Wanted(NamedTuple):
-    """What a result must be: ``value`` (fp64, on the CPU, the result's shape), ``bound`` a function that returns
-    the componentwise error bound (same shape)."""
+    """What a result must be: ``value`` is fp64 on the CPU in the result's shape; ``bound`` is a function that
+    returns the componentwise error bound, a tensor of the same shape."""
 
     value: torch.Tensor
     bound: Callable[[], torch.Tensor]
@@ -58,35 +115,53 @@ def convolution(
     dtype: torch.dtype,
     tf32: bool = False,
 ) -> Dict[str, Wanted]:
-    """References of ``y = conv2d(x, w) + b`` and, for an output gradient ``g``, of its gradients.
+    """References of ``y = conv(x, w) + b`` and, for an output gradient ``g``, of its gradients.
 
-    ``x`` (n, c, h, w), ``w`` (k, c/groups, kh, kw), ``b`` (k) or None, ``g`` like y or None; on the CPU and
-    already rounded to ``dtype``, the dtype under test. ``tf32`` says that fp32 products may be rounded to 10
-    bits of mantissa. Keys: output, grad_x, grad_w, grad_b.
+    ``x`` (n, c, *size), ``w`` (k, c/groups, *kernel), transposed (c, k/groups, *kernel), ``b`` (k) or None,
+    ``g`` like y or None; on the CPU and already rounded to ``dtype``, the dtype under test. ``tf32`` says that
+    fp32 products may be rounded to 10 bits of mantissa. Keys: output, grad_x, grad_w, grad_b.
     """
-    made = _products(x, w, b, g, geometry, magnitudes=False)
-    bounds: Dict[str, torch.Tensor] = {}
+    products = _transposed_products if geometry.transposed else _products
+    made = products(x, w, b, g, geometry, False)
     terms = _terms(x, w, geometry)
+    magnitudes: Dict[str, torch.Tensor] = {}
 
     def bound(name: str) -> torch.Tensor:
-        if not bounds:
-            bounds.update(_products(x, w, b, g, geometry, magnitudes=True))
-        return bounds[name] * numerics.relative_bound(terms[name], dtype, tf32)
+        if not magnitudes:
+            magnitudes.update(products(x, w, b, g, geometry, True))
+        return magnitudes[name] * numerics.relative_bound(terms[name], dtype, tf32)
 
     return {name: Wanted(value, partial(bound, name)) for name, value in made.items()}
 
 
 def _terms(x: torch.Tensor, w: torch.Tensor, geometry: Geometry) -> Dict[str, int]:
     """How many terms each number of a result is the sum of."""
-    out = geometry.out_size(x.shape[2], x.shape[3])
-    positions = x.shape[0] * out[0] * out[1]
-    taps = geometry.kernel[0] * geometry.kernel[1]
-    return {
-        "output": w.shape[1] * taps + 1,
-        "grad_x": w.shape[0] // geometry.groups * taps,
-        "grad_w": positions,
-        "grad_b": positions,
-    }
+    size = tuple(x.shape[2:])
+    positions, inputs = x.shape[0], x.shape[0]
+    for part, given in zip(geometry.out_size(size), size):
+        positions, inputs = positions * part, inputs * given
+    across, along = w.shape[1] * geometry.taps, w.shape[0] // geometry.groups * geometry.taps
+    if geometry.transposed:
+        return {"output": along + 1, "grad_x": across, "grad_w": inputs, "grad_b": positions}
+    return {"output": across + 1, "grad_x": along, "grad_w": positions, "grad_b": positions}
+
+
+def _transposed_products(
+    x: torch.Tensor,
+    w: torch.Tensor,
+    b: Optional[torch.Tensor],
+    g: Optional[torch.Tensor],
+    geometry: Geometry,
+    magnitudes: bool,
+) -> Dict[str, torch.Tensor]:
+    """A transposed convolution is the input gradient of a plain one, whose output is our input."""
+    plain = geometry._replace(transposed=False, output_padding=())
+    shape = (x.shape[0], w.shape[1] * geometry.groups) + geometry.out_size(tuple(x.shape[2:]))
+    dual = _products(x.new_zeros(shape) if g is None else g, w, None, x, plain, magnitudes)
+    made = {"output": dual["grad_x"]}
+    if g is not None:
+        made.update(grad_x=dual["output"], grad_w=dual["grad_w"])
+    return _with_bias(made, b, g, magnitudes)
 
 
 def _products(
@@ -103,36 +178,45 @@ def _products(
     new page costs a fault, and for small convolutions faults and not arithmetic are the price of a reference.
     """
     double = _magnitude if magnitudes else _double
-    n, k, groups = x.shape[0], w.shape[0], geometry.groups
-    size = (x.shape[2], x.shape[3])
-    out = geometry.out_size(*size)
-    pixels, reduction = out[0] * out[1], w[0].numel() if k else 0
-    weight = double(w).view(groups, k // groups, reduction)
+    n, k, groups, size = x.shape[0], w.shape[0], geometry.groups, tuple(x.shape[2:])
+    # The output's size is g's where there is one: a transposed convolution may leave rows that no tap sees.
+    out = geometry.out_size(size) if g is None else tuple(g.shape[2:])
+    weight = double(w).view(groups, k // groups, -1 if k else w.shape[1] * geometry.taps)
+    reduction = weight.shape[2]
     made = {"output": torch.empty((n, k) + out, dtype=torch.float64)}
     if g is not None:
         made["grad_x"] = torch.empty(x.shape, dtype=torch.float64)
         made["grad_w"] = (torch.empty if n else torch.zeros)(w.shape, dtype=torch.float64)
     for image in range(n):
-        columns = geometry.unfold(double(x[image : image + 1])).view(groups, reduction, pixels)
-        torch.bmm(weight, columns, out=made["output"][image].view(groups, k // groups, pixels))
+        columns = geometry.unfold(double(x[image : image + 1])).view(groups, reduction, -1)
+        torch.bmm(weight, columns, out=made["output"][image].view(groups, k // groups, -1))
         if g is None:
             continue
-        grad = double(g[image]).view(groups, k // groups, pixels)
+        grad = double(g[image]).view(groups, k // groups, -1)
         grad_w = made["grad_w"].view(groups, k // groups, reduction)
         if image:
             grad_w.baddbmm_(grad, columns.transpose(1, 2))
         else:
             torch.bmm(grad, columns.transpose(1, 2), out=grad_w)
         columns = torch.bmm(weight.transpose(1, 2), grad, out=columns)
-        folded = geometry.fold(columns.view(1, -1, pixels), size)
+        folded = geometry.fold(columns.view(1, groups * reduction, -1), size)
         if n == 1:
             made["grad_x"] = folded
         else:
             made["grad_x"][image] = folded[0]
-    if g is not None and b is not None:
-        made["grad_b"] = (g.abs() if magnitudes else g).sum((0, 2, 3), dtype=torch.float64)
-    if b is not None:
-        made["output"] += double(b).view(1, k, 1, 1)
+    return _with_bias(made, b, g, magnitudes)
+
+
+def _with_bias(
+    made: Dict[str, torch.Tensor], b: Optional[torch.Tensor], g: Optional[torch.Tensor], magnitudes: bool
+) -> Dict[str, torch.Tensor]:
+    if b is None:
+        return made
+    spatial = made["output"].dim() - 2
+    made["output"] += (_magnitude if magnitudes else _double)(b).view((1, -1) + (1,) * spatial)
+    if g is not None:
+        dims = [0] + list(range(2, 2 + spatial))
+        made["grad_b"] = (g.abs() if magnitudes else g).sum(dims, dtype=torch.float64)
     return made
 
 

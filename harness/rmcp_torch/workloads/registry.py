@@ -51,7 +51,8 @@ def resolve(spec: str) -> Callable[..., Any]:
         except ModuleNotFoundError as error:
             if error.name is None or not (place + ".").startswith(error.name + "."):
                 raise
-            raise WorkloadError("workload %r: no module %r on sys.path of %s" % (spec, error.name, sys.executable))
+            text = "workload %r: no module %r on sys.path of %s" % (spec, error.name, sys.executable)
+            raise WorkloadError(text) from None
     found = getattr(module, function, None)
     if not callable(found):
         raise WorkloadError("workload %r: %s has no function %r" % (spec, place or spec, function))
