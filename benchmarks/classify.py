@@ -9,10 +9,7 @@ from collections.abc import Callable
 
 from rmcp.outcome.recognise import recognise
 
-_WORDS = (
-    "loading model slot update_slots id task prompt progress metrics throughput tokens/s Running reqs epoch loss step "
-    "file python torch worker cache usage GPU CPU kernel default process memory request failed=0 timeout=30"
-).split()
+_WORDS = ["loading", "model", "slot", "update_slots", "id", "task", "prompt", "progress", "metrics", "throughput", "tokens/s", "Running", "reqs", "epoch", "loss", "step", "file", "python", "torch", "worker", "cache", "usage", "GPU", "CPU", "kernel", "default", "process", "memory", "request", "failed=0", "timeout=30"]
 
 
 def ordinary(rng: random.Random) -> str:
@@ -32,8 +29,9 @@ def warnings(rng: random.Random) -> str:
 
 def errors(rng: random.Random) -> str:
     """The word `error` on every line, never a cause."""
-    return f"step {rng.randrange(10**6)} error={rng.random():.6f} failed_requests={rng.randrange(9)} " + " ".join(
-        rng.choices(_WORDS, k=6)
+    return (
+        f"step {rng.randrange(10**6)} error={rng.random():.6f} failed_requests={rng.randrange(9)} "
+        + " ".join(rng.choices(_WORDS, k=6))
     )
 
 
@@ -55,12 +53,17 @@ def main() -> None:
     fault = b"\nMemory access fault by GPU node-1 (Agent handle: 0x55) on address 0x7f00. Reason: Unknown.\n"
     for line in (ordinary, warnings, errors, noise):
         data = build(line, megabytes)
-        for label, text, expected in (("clean", data, "none"), ("fault last", data + fault, "memory_access_fault")):
+        for label, text, expected in (
+            ("clean", data, "none"),
+            ("fault last", data + fault, "memory_access_fault"),
+        ):
             start = time.perf_counter()
             found = recognise(text)
             seconds = time.perf_counter() - start
             assert str(found.cause) == expected, (line.__name__, label, found)
-            print(f"{line.__name__:10s} {label:11s} {megabytes:5d} MB {seconds:7.2f} s {megabytes / seconds:8.0f} MB/s")
+            print(
+                f"{line.__name__:10s} {label:11s} {megabytes:5d} MB {seconds:7.2f} s {megabytes / seconds:8.0f} MB/s"
+            )
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ documentation wrap the same words into sentences, quotes and code. `undecorate` 
 remembers it; `only_names` decides.
 """
 
+# ruff: noqa: E501 - regular expressions read better in one piece
+
 from __future__ import annotations
 
 import re

@@ -85,7 +85,10 @@ class Evidence:
         attempt = self.attempt
         if not attempt.sent:
             return False
-        if attempt.error is not None and attempt.error.type.rpartition(".")[2] in ("KeyboardInterrupt", "SystemExit"):
+        if attempt.error is not None and attempt.error.type.rpartition(".")[2] in (
+            "KeyboardInterrupt",
+            "SystemExit",
+        ):
             return True
         return attempt.result_at is not None and attempt.result_at > attempt.sent[0].at
 
@@ -155,14 +158,18 @@ def gather(
         # The last line of a traceback is the exception; what chained exceptions came from stands above it.
         exception = recognise(f"{error.traceback}\n{error.type}: {error.message}", raw=True)
         if not exception:
-            exception = Recognition(Cause.PYTHON_EXCEPTION_OTHER, {"exception": error.type}, pattern_id="exception")
+            exception = Recognition(
+                Cause.PYTHON_EXCEPTION_OTHER, {"exception": error.type}, pattern_id="exception"
+            )
     # Whoever the kernel blames first brings its own lines; nameless lines that follow (reset begin) belong to it.
     return Evidence(
         attempt=attempt,
         text=text,
         text_source=source,
         exception=exception,
-        kernel=_recognise_kernel([event for event in kernel if event.pid in (attempt.pid, None)] if own else ()),
+        kernel=_recognise_kernel(
+            [event for event in kernel if event.pid in (attempt.pid, None)] if own else ()
+        ),
         nameless=_recognise_kernel(nameless) if not own and not others else Recognition(),
         neighbour=_recognise_kernel(others),
         neighbour_pid=others[0].pid if others else None,

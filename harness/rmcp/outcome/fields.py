@@ -12,7 +12,8 @@ _NUMBERS = ("node", "pid", "exit_code", "gpu_index", "xid", "free_mb")
 _SQLITE = re.compile(r"SQLite|sqlite_db|sqlite3|Timeout while waiting for Database", re.IGNORECASE)
 _COMPILE = re.compile(
     r"HIPRTC|hiprtc|Code object build failed|Can't execute|BuildHip|BuildOcl|BuildAsm|Build(?:Code|Program)|comgr|clang|error generated when compiling"
-    r"|fatal error: '|COMPIL|Failed to build|kernel compil", re.IGNORECASE
+    r"|fatal error: '|COMPIL|Failed to build|kernel compil",
+    re.IGNORECASE,
 )
 _MIOPEN_STATUS = re.compile(rb"\bmiopenStatus(?!Success)[A-Z]\w+")
 _GGML = re.compile(rb"ggml[-_]cuda|ggml[-_]hip")

@@ -22,10 +22,25 @@ class Release:
 
 
 RELEASES: tuple[Release, ...] = (
-    Release("4.0", 2302), Release("4.1", 2324), Release("4.2", 2533), Release("4.3", 2514), Release("4.5", 2589),
-    Release("5.0", 2603), Release("5.1", 2614), Release("5.1", 2615), Release("5.2", 2652), Release("5.3.0", 2660),
-    Release("5.3.1 or later 5.3", 2648), Release("5.4", 2673), Release("5.5", 2789), Release("5.6", 2770),
-    Release("5.6", 2777), Release("5.7", 2691), Release("6.0", 2727), Release("6.1.0", 2880), Release("6.1.2", 2894),
+    Release("4.0", 2302),
+    Release("4.1", 2324),
+    Release("4.2", 2533),
+    Release("4.3", 2514),
+    Release("4.5", 2589),
+    Release("5.0", 2603),
+    Release("5.1", 2614),
+    Release("5.1", 2615),
+    Release("5.2", 2652),
+    Release("5.3.0", 2660),
+    Release("5.3.1 or later 5.3", 2648),
+    Release("5.4", 2673),
+    Release("5.5", 2789),
+    Release("5.6", 2770),
+    Release("5.6", 2777),
+    Release("5.7", 2691),
+    Release("6.0", 2727),
+    Release("6.1.0", 2880),
+    Release("6.1.2", 2894),
     Release("6.2", 2985),
 )
 _NEWER_FROM = 2992  # 2993 to 3672 have been seen in logs of 6.3 and later

@@ -66,7 +66,11 @@ def _collateral(e: Evidence) -> bool:
 
 
 def _plain_exception(e: Evidence) -> bool:
-    return e.attempt.error is not None and e.exception.cause is Cause.PYTHON_EXCEPTION_OTHER and not e.text.device
+    return (
+        e.attempt.error is not None
+        and e.exception.cause is Cause.PYTHON_EXCEPTION_OTHER
+        and not e.text.device
+    )
 
 
 def _own_device_event(e: Evidence) -> bool:
@@ -90,13 +94,26 @@ def _shaky(e: Evidence) -> bool:
 def _remarkable(e: Evidence) -> bool:
     attempt = e.attempt
     return bool(
-        any(not check.tight for check in attempt.checks) or attempt.leaked or attempt.remarks or attempt.protocol
+        any(not check.tight for check in attempt.checks)
+        or attempt.leaked
+        or attempt.remarks
+        or attempt.protocol
     )
 
 
 RULES: tuple[Rule, ...] = (
-    Rule("interrupted", Outcome.NOT_RUN, lambda e: e.attempt.interrupted, lambda e: "stopped before it could finish"),
-    Rule("harness", Outcome.HARNESS_ERROR, lambda e: e.attempt.harness is not None, lambda e: e.attempt.harness or ""),
+    Rule(
+        "interrupted",
+        Outcome.NOT_RUN,
+        lambda e: e.attempt.interrupted,
+        lambda e: "stopped before it could finish",
+    ),
+    Rule(
+        "harness",
+        Outcome.HARNESS_ERROR,
+        lambda e: e.attempt.harness is not None,
+        lambda e: e.attempt.harness or "",
+    ),
     Rule("not-reaped", Outcome.UNKILLABLE, lambda e: not e.attempt.reaped, lambda e: _say_stuck(e)),
     Rule("other-owner", Outcome.COLLATERAL, _collateral, lambda e: _say_collateral(e)),
     Rule("memory", Outcome.OOM, _oom, lambda e: _say_oom(e)),
@@ -110,7 +127,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "stalled",
         Outcome.HANG,
-        lambda e: e.killed and (e.attempt.deadline is None or e.attempt.deadline.kind != "case" or not e.progressing),
+        lambda e: (
+            e.killed
+            and (e.attempt.deadline is None or e.attempt.deadline.kind != "case" or not e.progressing)
+        ),
         lambda e: _say_hang(e),
     ),
     Rule("budget-spent", Outcome.TIMEOUT, lambda e: e.killed, lambda e: _say_timeout(e)),
@@ -187,7 +207,7 @@ def _cause_of(e: Evidence, outcome: Outcome) -> tuple[Recognition, str]:
     if outcome in (Outcome.PASS, Outcome.WARN, Outcome.NOT_RUN, Outcome.HARNESS_ERROR):
         return Recognition(), ""
     if outcome is Outcome.MISMATCH:
-        return (e.best if _own_device_event(e) else (Recognition(), ""))
+        return e.best if _own_device_event(e) else (Recognition(), "")
     if outcome is Outcome.TAINTED and e.attempt.signal is None and not _own_device_event(e):
         return e.best if e.best[0].cause not in GENERIC_CAUSES else (Recognition(), "")
     best, source = e.best
@@ -215,7 +235,9 @@ def _fields_of(e: Evidence, rule: Rule, recognition: Recognition) -> Mapping[str
         fields["exit_code"] = attempt.exit_code
     if attempt.error is not None:
         fields.setdefault("exception", attempt.error.type)
-    fingerprints = sorted({check.fingerprint for check in attempt.checks if not check.tight and check.fingerprint})
+    fingerprints = sorted(
+        {check.fingerprint for check in attempt.checks if not check.tight and check.fingerprint}
+    )
     if fingerprints:
         fields["fingerprint"] = ", ".join(fingerprints)
     return fields
@@ -258,14 +280,18 @@ def _notes(e: Evidence, outcome: Outcome) -> list[str]:
         how = "was killed by rmcp" if e.killed else f"died by {attempt.signal}"
         notes.append(f"afterwards the process {how}; the first cause counts")
     if outcome is Outcome.CRASH and attempt.signal in _OUTSIDE_SIGNALS and not e.best[0]:
-        notes.append(f"{attempt.signal} was not sent by rmcp and no log explains it: somebody else, or the OOM killer")
+        notes.append(
+            f"{attempt.signal} was not sent by rmcp and no log explains it: somebody else, or the OOM killer"
+        )
     if attempt.deadline is not None and not e.killed:
         notes.append("its budget ran out while it was already leaving by itself")
     also = [str(cause) for cause in e.best[0].also]
     if also and outcome not in (Outcome.PASS, Outcome.WARN):
         notes.append("the text also names: " + ", ".join(also))
     if e.neighbour and outcome not in (Outcome.COLLATERAL, Outcome.PASS, Outcome.WARN):
-        notes.append(f"the kernel log blames another process too (pid {e.neighbour_pid}: {e.neighbour.cause})")
+        notes.append(
+            f"the kernel log blames another process too (pid {e.neighbour_pid}: {e.neighbour.cause})"
+        )
     return notes
 
 
@@ -309,8 +335,11 @@ def _say_error(e: Evidence) -> str:
 def _say_mismatch(e: Evidence) -> str:
     bad = [check for check in e.attempt.checks if not check.loose]
     first = bad[0]
-    size = f", max error {first.max_abs:.3g} (bound {first.bound:.3g})" if first.max_abs is not None and (
-        first.bound is not None) else ""
+    size = (
+        f", max error {first.max_abs:.3g} (bound {first.bound:.3g})"
+        if first.max_abs is not None and (first.bound is not None)
+        else ""
+    )
     more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
     return f"{first.name}: {first.fingerprint or 'wrong numbers'}{size}{more}"
 

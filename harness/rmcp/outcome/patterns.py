@@ -6,6 +6,8 @@ Named groups of the regular expressions are fields. Sources: the ROCm, PyTorch, 
 manuals that print the lines; releases in parentheses.
 """
 
+# ruff: noqa: E501 - regular expressions read better in one piece
+
 from __future__ import annotations
 
 import re

@@ -25,10 +25,14 @@ from rmcp.outcome.words import Cause
 _FOLLOWING = 3  # lines that may belong to a wrapped message
 _AFTER_DECISION = 400  # candidate lines that are still read for fields once a primary cause is known
 _BEFORE, _AFTER = 6, 12  # lines around the guilty one that are read whole
-_DISTINCT = 20_000  # different lines that are looked at closely; what comes later in an endless log is more of it
+_DISTINCT = (
+    20_000  # different lines that are looked at closely; what comes later in an endless log is more of it
+)
 _HITS = 2000  # weak hits that are kept of an endless log
 _BENIGN = re.compile("|".join(f"(?:{regex})" for _, regex in BENIGN))
-_TRACEBACK = re.compile(rb"Traceback \(most recent call last\)|^\s*File \".+\", line \d+|\^\^\^", re.MULTILINE)
+_TRACEBACK = re.compile(
+    rb"Traceback \(most recent call last\)|^\s*File \".+\", line \d+|\^\^\^", re.MULTILINE
+)
 # What launchers print before they kill their own workers: a `Killed` after that is theirs, not the OOM killer's.
 _PARENT_KILLED = re.compile(
     rb"[Rr]eceived sig(?:quit|term)|[Ff]atal signal from worker|[Cc]losing signal|died unexpectedly|shutting down"
@@ -42,8 +46,18 @@ _SIGNAL_CAUSES: Mapping[str, Cause] = {
     "SIGTRAP": Cause.UNKNOWN_ABORT,
     "SIGSYS": Cause.UNKNOWN_ABORT,
 }
-_SIGNAL_NUMBERS = {4: "SIGILL", 5: "SIGTRAP", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE", 9: "SIGKILL", 11: "SIGSEGV",
-                   13: "SIGPIPE", 15: "SIGTERM", 31: "SIGSYS"}
+_SIGNAL_NUMBERS = {
+    4: "SIGILL",
+    5: "SIGTRAP",
+    6: "SIGABRT",
+    7: "SIGBUS",
+    8: "SIGFPE",
+    9: "SIGKILL",
+    11: "SIGSEGV",
+    13: "SIGPIPE",
+    15: "SIGTERM",
+    31: "SIGSYS",
+}
 
 
 @dataclass(frozen=True)
@@ -112,7 +126,9 @@ def recognise(
     source_line = fields.pop("source_line", None)
     return Recognition(
         cause=best.cause,
-        fields=tidy(best.cause, fields, data, tuple(h.fields.get("detail", "") for h in hits if h.cause is best.cause)),
+        fields=tidy(
+            best.cause, fields, data, tuple(h.fields.get("detail", "") for h in hits if h.cause is best.cause)
+        ),
         line=line[:4000],
         line_number=data.count(b"\n", 0, best.offset) + 1,
         pattern_id=best.pattern.id,
@@ -172,7 +188,9 @@ def _match_line(data: bytes, line: scan.Line, body: bytes, raw: bool) -> list[Hi
     core = undecorate(text)
     if not core.text:
         return []
-    following = [undecorate(b.decode("utf-8", "backslashreplace")) for b in scan.line_after(data, line, _FOLLOWING)]
+    following = [
+        undecorate(b.decode("utf-8", "backslashreplace")) for b in scan.line_after(data, line, _FOLLOWING)
+    ]
     joined = core.text
     for other in following:
         if not other.text or len(joined) > 3000:
@@ -194,9 +212,15 @@ def _match_line(data: bytes, line: scan.Line, body: bytes, raw: bool) -> list[Hi
             if not raw:
                 if lead is None:
                     lead = _lead(data, line, core)
-                if only_names(core, before, match.group(), after, lead,
-                              device=pattern.device and not _bare_status(match.group()),
-                              weak=pattern.rank is Rank.WEAK):
+                if only_names(
+                    core,
+                    before,
+                    match.group(),
+                    after,
+                    lead,
+                    device=pattern.device and not _bare_status(match.group()),
+                    weak=pattern.rank is Rank.WEAK,
+                ):
                     continue
             if pattern.whole and not _begins(core, before, pattern, raw):
                 continue
@@ -210,8 +234,17 @@ def _match_line(data: bytes, line: scan.Line, body: bytes, raw: bool) -> list[Hi
             before, after = core.text[: status.start], core.text[status.end :]
             benign = _is_benign(status.pattern, core, status.start)
             if not benign and (raw or not only_names(core, before, status.text, after, lead, device=False)):
-                found.append(Hit(status.pattern, status.cause, line.offset, line.end, status.fields, status.rank,
-                                 core.comment))
+                found.append(
+                    Hit(
+                        status.pattern,
+                        status.cause,
+                        line.offset,
+                        line.end,
+                        status.fields,
+                        status.rank,
+                        core.comment,
+                    )
+                )
     return found
 
 
@@ -273,7 +306,9 @@ def _hit(pattern: Pattern, match: re.Match[str], line: scan.Line, core: Core) ->
         flavour = "HIP" if "HIP" in match.group() or fields.get("call") == "hip" else "CUDA"
         status = runtime_error(f"{flavour} error {CYCLES_TEXTS[fields['text']]}", "")
         assert status is not None
-        return Hit(status.pattern, status.cause, line.offset, line.end, status.fields, Rank.PRIMARY, core.comment)
+        return Hit(
+            status.pattern, status.cause, line.offset, line.end, status.fields, Rank.PRIMARY, core.comment
+        )
     if "text" in fields:
         status = runtime_error(f"{fields['flavour']} error: {fields['text']}", "")
         fields.update(status.fields if status else {})
@@ -306,8 +341,14 @@ def _choose(hits: Sequence[Hit], data: bytes) -> Hit | None:
         return replace(best, cause=Cause.UNKNOWN_ABORT)
     if best.pattern.id.startswith("amdgpu-") and best.cause is Cause.MEMORY_ACCESS_FAULT:
         # In the kernel log a page fault that ends in a reset is a reset: that is what killed the process.
-        reset = next((hit for hit in rivals if hit.cause is Cause.GPU_HANG_RESET and hit.pattern.layer == "kernel-log"),
-                     None)
+        reset = next(
+            (
+                hit
+                for hit in rivals
+                if hit.cause is Cause.GPU_HANG_RESET and hit.pattern.layer == "kernel-log"
+            ),
+            None,
+        )
         if reset is not None:
             return replace(reset, fields={**best.fields, **reset.fields})
     return best

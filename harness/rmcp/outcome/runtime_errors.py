@@ -1,5 +1,7 @@
 """Finds HIP and CUDA runtime statuses in a line: by text, by name or by number (the tables are in `patterns`). Pure."""
 
+# ruff: noqa: E501 - regular expressions read better in one piece
+
 from __future__ import annotations
 
 import re
@@ -16,10 +18,25 @@ RUNTIME_NEEDLES = (
     *(
         f"{flavour}{word}"
         for flavour in ("CUDA", "Cuda", "cuda", "HIP", "Hip", "hip", "ROCm", "ROCM", "MUSA", "GPU")
-        for word in (" error", " Error", " ERROR", "Error", " runtime ", " driver ", " API ", " kernel error", " failure",
-                     " Failure", " failed with error", " exception")
+        for word in (
+            " error",
+            " Error",
+            " ERROR",
+            "Error",
+            " runtime ",
+            " driver ",
+            " API ",
+            " kernel error",
+            " failure",
+            " Failure",
+            " failed with error",
+            " exception",
+        )
     ),
-    "CUDA_ERROR_", "HIP_ERROR_", "ROCM_ERROR_", "Triton Error",
+    "CUDA_ERROR_",
+    "HIP_ERROR_",
+    "ROCM_ERROR_",
+    "Triton Error",
     *(text for status in RUNTIME_ERRORS for text in status.texts if status.distinct),
 )
 _NAMED = re.compile(
@@ -46,8 +63,13 @@ class Status:
 
 
 @lru_cache(maxsize=1)
-def _tables() -> tuple[re.Pattern[str], re.Pattern[str], dict[str, RuntimeStatus], dict[int, RuntimeStatus],
-                       dict[str, RuntimeStatus]]:
+def _tables() -> tuple[
+    re.Pattern[str],
+    re.Pattern[str],
+    dict[str, RuntimeStatus],
+    dict[int, RuntimeStatus],
+    dict[str, RuntimeStatus],
+]:
     by_text = {text: status for status in RUNTIME_ERRORS for text in status.texts}
     ordered = sorted(by_text, key=len, reverse=True)
     every = "|".join(re.escape(text) for text in ordered)

@@ -14,23 +14,94 @@ from functools import lru_cache
 # Words that stand in the lines that matter. Every pass costs about 0.6 ms a megabyte, so a large log gets the short
 # list only: driver faults, statuses, exceptions and deaths, not the rare formats.
 WORDS_LARGE = (
-    b"rror:", b"rror [", b"an illegal", b"ERROR", b" fault", b"segfault", b"xception", b"bort", b"out of memory", b"illed", b"ssert",
-    b"Unable to open /dev/", b" timeout,", b"GPU reset", b"NVRM: Xid", b"llegal", b"SIGSEGV", b"terminate called", b"unrecoverable", b"oom",
+    b"rror:",
+    b"rror [",
+    b"an illegal",
+    b"ERROR",
+    b" fault",
+    b"segfault",
+    b"xception",
+    b"bort",
+    b"out of memory",
+    b"illed",
+    b"ssert",
+    b"Unable to open /dev/",
+    b" timeout,",
+    b"GPU reset",
+    b"NVRM: Xid",
+    b"llegal",
+    b"SIGSEGV",
+    b"terminate called",
+    b"unrecoverable",
+    b"oom",
     b"miopenStatus",
 )
 WORDS = (
-    *WORDS_LARGE, b" error", b"Error", b"ault", b"imeout", b"nable to", b"IOpen", b"ailed", b"ailure", b"reset", b"opcode", b"SIG", b"GPUs are", b"MES", b"GPU core",
-    b"NOT ", b"OOM", b"corrupt", b"skipped", b"ignal", b"Out", b"ncorrect", b"able to use GPU", b"NVIDIA driver",
-    b"compute capability", b"ersion is in", b"device code", b"xitcode", b"died", b"rashed", b"launch", b"capable device",
-    b"capturing", b"present state", b"kernel image", b"evict", b"preemption", b"wedged", b"not ready", b"hung", b"memory",
-    b"Memory", b"largest legal", b"nitiali", b"Not ", b"OUT_OF", b"handler", b"Interrupt", b"StopIter", b"Refused",
-    b"Invalid ", b"Misaligned", b"No binary", b"nccl", b"IOT",
+    *WORDS_LARGE,
+    b" error",
+    b"Error",
+    b"ault",
+    b"imeout",
+    b"nable to",
+    b"IOpen",
+    b"ailed",
+    b"ailure",
+    b"reset",
+    b"opcode",
+    b"SIG",
+    b"GPUs are",
+    b"MES",
+    b"GPU core",
+    b"NOT ",
+    b"OOM",
+    b"corrupt",
+    b"skipped",
+    b"ignal",
+    b"Out",
+    b"ncorrect",
+    b"able to use GPU",
+    b"NVIDIA driver",
+    b"compute capability",
+    b"ersion is in",
+    b"device code",
+    b"xitcode",
+    b"died",
+    b"rashed",
+    b"launch",
+    b"capable device",
+    b"capturing",
+    b"present state",
+    b"kernel image",
+    b"evict",
+    b"preemption",
+    b"wedged",
+    b"not ready",
+    b"hung",
+    b"memory",
+    b"Memory",
+    b"largest legal",
+    b"nitiali",
+    b"Not ",
+    b"OUT_OF",
+    b"handler",
+    b"Interrupt",
+    b"StopIter",
+    b"Refused",
+    b"Invalid ",
+    b"Misaligned",
+    b"No binary",
+    b"nccl",
+    b"IOT",
 )
 _TINY = 256 * 1024  # bytes up to which every line is looked at
 _LARGE = 8 * 1024 * 1024  # bytes from which only the short list is looked for
 _LEAD = 3  # bytes before a word that sort its needles: enough to turn most false ones away at once
-_ANSI = re.compile(rb"\x1b(?:\[[0-9;:?<=>]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][0-9A-B]|[=>78cDEHMNOZ])")
-_CHUNK = 1 << 20  # bytes searched at a time: fits the second-level cache, so that the passes run at full speed
+_ANSI = re.compile(
+    rb"\x1b(?:\[[0-9;:?<=>]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][0-9A-B]|[=>78cDEHMNOZ])"
+)
+_CHUNK = (
+    1 << 20
+)  # bytes searched at a time: fits the second-level cache, so that the passes run at full speed
 
 
 @dataclass(frozen=True)
@@ -133,7 +204,8 @@ def _in_chunk(data: bytes, start: int, stop: int, searches: Sequence[_Search]) -
         while at >= 0:
             # The cheap test stands here and not in a method: it runs for every word of an endless log.
             if not sure and (
-                (data[at - _LEAD : at] not in leads and data[at - 1 : at] not in ones) or not search.stands(data, at)
+                (data[at - _LEAD : at] not in leads and data[at - 1 : at] not in ones)
+                or not search.stands(data, at)
             ):
                 at = data.find(word, at + len(word), stop)
                 continue

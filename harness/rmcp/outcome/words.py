@@ -103,14 +103,18 @@ OUTCOMES: dict[Outcome, OutcomeInfo] = {
     Outcome.MISMATCH: OutcomeInfo("M", OutcomeClass.FAILED_SILENTLY, "complete but wrong numbers"),
     Outcome.ERROR: OutcomeInfo("E", OutcomeClass.FAILED, "clean Python exception or HIP/MIOpen status"),
     Outcome.OOM: OutcomeInfo("O", OutcomeClass.FAILED, "device or host memory exhausted"),
-    Outcome.TAINTED: OutcomeInfo("T", OutcomeClass.FAILED, "right result, but a device event or a death in teardown"),
+    Outcome.TAINTED: OutcomeInfo(
+        "T", OutcomeClass.FAILED, "right result, but a device event or a death in teardown"
+    ),
     Outcome.CRASH: OutcomeInfo("C", OutcomeClass.DIED, "killed by a signal that rmcp did not send"),
     Outcome.NO_RESULT: OutcomeInfo("N", OutcomeClass.DIED, "exited without a result"),
     Outcome.TIMEOUT: OutcomeInfo("t", OutcomeClass.DIED, "budget spent while still progressing"),
     Outcome.HANG: OutcomeInfo("H", OutcomeClass.DIED, "no progress until the stall budget"),
     Outcome.UNKILLABLE: OutcomeInfo("U", OutcomeClass.DIED, "not reaped after SIGKILL"),
     Outcome.LOST: OutcomeInfo("L", OutcomeClass.NO_VERDICT, "the runner or the machine died under it", True),
-    Outcome.COLLATERAL: OutcomeInfo("c", OutcomeClass.NO_VERDICT, "died in an incident that another case owns", True),
+    Outcome.COLLATERAL: OutcomeInfo(
+        "c", OutcomeClass.NO_VERDICT, "died in an incident that another case owns", True
+    ),
     Outcome.HARNESS_ERROR: OutcomeInfo("!", OutcomeClass.NO_VERDICT, "could not be run or judged", True),
     Outcome.UNSUPPORTED: OutcomeInfo("s", OutcomeClass.NOT_RUN, "a declared requirement is false here"),
     Outcome.BLOCKED: OutcomeInfo("b", OutcomeClass.NOT_RUN, "the device gate refused", True),
