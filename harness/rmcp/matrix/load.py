@@ -67,7 +67,8 @@ def read_text(path: Path) -> str:
 
 def _load(source: Source, beside: Path | None) -> Matrix:
     root = compose(source)
-    source.stop()
+    if root is None:
+        source.stop()
     if not isinstance(root, MapNode):
         what = "the file is empty" if root is None else "a matrix is a mapping"
         hint = "it begins with `rmcp: 1`, then `name`, `axes` and rules"

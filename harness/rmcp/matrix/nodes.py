@@ -92,19 +92,30 @@ class Source:
         """A place in this file."""
         return Position(self.origin, line, column)
 
-    def at(self, node: Node, offset: int = 0) -> Position:
-        """Where a node begins, or a character inside a one-line scalar."""
-        if offset and isinstance(node, Scalar) and not node.plain:
-            offset += 1
-        return Position(self.origin, node.line, node.column + offset)
+    def at(self, node: Node) -> Position:
+        """Where a node begins."""
+        return Position(self.origin, node.line, node.column)
+
+    def inside(self, node: Scalar, offset: int) -> tuple[Position, str]:
+        """The place of a character of a scalar's text, and "" or, where escapes or line breaks hide that
+        place, the scalar's beginning and the text near the character."""
+        column = node.column + offset + (not node.plain)
+        line = self._line(node.line)
+        written = line[node.column - 1 + (not node.plain) :]
+        if written.startswith(node.text[: offset + 1]):
+            return Position(self.origin, node.line, column), ""
+        near = node.text[offset : offset + 24].strip()
+        return self.at(node), f" near {near!r}" if near else " at its end"
 
     def problem(self, position: Position, message: str, hint: str = "") -> Problem:
         """Make a problem with its source line."""
+        return Problem(position, message, self._line(position.line), hint)
+
+    def _line(self, number: int) -> str:
         if self._lines is None:
             # Only what YAML takes for a line end: str.splitlines() would also split at form feeds.
             self._lines = re.split("\r\n|[\r\n\u0085\u2028\u2029]", self.text)
-        at = position.line - 1
-        return Problem(position, message, self._lines[at] if 0 <= at < len(self._lines) else "", hint)
+        return self._lines[number - 1] if 0 < number <= len(self._lines) else ""
 
     def report(self, where: Node | Position, message: str, hint: str = "") -> None:
         """Remember a problem and go on, so that all of them can be told at once."""

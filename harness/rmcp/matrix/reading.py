@@ -143,7 +143,8 @@ class Reader:
         try:
             return compile_expression(node.text, names)
         except ExpressionError as error:
-            self.report(self.source.at(node, error.offset), f"in {what}: {error.message}", error.hint)
+            place, near = self.source.inside(node, error.offset)
+            self.report(place, f"in {what}{near}: {error.message}", error.hint)
             return None
 
     def substituted(self, node: Node, value: Any) -> Any:

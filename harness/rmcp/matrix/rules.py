@@ -252,18 +252,22 @@ class RuleReader:
             return None
         if isinstance(node, Scalar):
             return self.reader.expression(node, "`needs`", self.names)
+        entries = self.reader.mapping(node, "`needs`")
+        if isinstance(node, MapNode) and not entries:
+            self.reader.report(node, "`needs` is empty", "for example needs: {device: rocm}")
         tests = []
-        for entry in self.reader.mapping(node, "`needs`"):
-            if entry.key.text not in self.names:
-                hint = did_you_mean(entry.key.text, self.names)
-                self.reader.report(entry.key, f"unknown name {entry.key.text!r}", hint)
+        for entry in entries:
+            name = entry.key.text
+            if name not in self.names:
+                self.reader.report(entry.key, f"unknown name {name!r}", did_you_mean(name, self.names))
                 continue
             words = [quoted(scalar.text) for scalar in self.reader.texts(entry.value, "`needs`")]
-            tests.append(
-                f"{entry.key.text} == {words[0]}"
-                if len(words) == 1
-                else f"{entry.key.text} in [{', '.join(words)}]"
-            )
+            if words:
+                tests.append(
+                    f"{name} == {words[0]}" if len(words) == 1 else f"{name} in [{', '.join(words)}]"
+                )
+            else:
+                self.reader.report(entry.value, f"`{name}` needs a value")
         return compile_expression(" and ".join(tests), self.names) if tests else None
 
 
