@@ -23,8 +23,8 @@ _LOOKS: dict[Outcome, tuple[Cause, str | None, str, str]] = {
         "legal address.",
         "MIOpen(HIP): Warning [SQLiteBase] Missing system database file: gfx1010_18.kdb\n"
         ":0:rocdevice.cpp            :2985: 1234567890 us: [pid:4242 tid:0x7f0c4b7fe640] "
-        "Callback: Queue 0x7f0b00000000 aborting with error : HSA_STATUS_ERROR_MEMORY_APERTURE_VIOLATION: The agent "
-        "attempted to access memory beyond the largest legal address. code: 0x29\n"
+        "Callback: Queue 0x7f0b00000000 aborting with error : HSA_STATUS_ERROR_MEMORY_APERTURE_VIOLATION: "
+        "The agent attempted to access memory beyond the largest legal address. code: 0x29\n"
         "Fatal Python error: Aborted\n\nCurrent thread 0x00007f0cf2c01740 (most recent call first):\n"
         '  File "torch/nn/modules/conv.py", line 456 in _conv_forward\nAborted (core dumped)\n',
     ),
@@ -152,7 +152,7 @@ def run_of(cases: Sequence[CaseRecord], path: Path | str = "/nonexistent/run", *
     values: dict[str, Any] = {
         "id": "20260921-141320.000-abcd",
         "path": Path(path),
-        "manifest": {"format": 1, "matrix_name": "conv2d", "matrix_path": "conv2d.yaml", "created": CLOCK},
+        "manifest": {"format": 1, "matrix": {"name": "conv2d", "path": "conv2d.yaml"}, "created": CLOCK},
         "cases": tuple(cases),
         "facts": {
             "host": "bench",
@@ -244,3 +244,56 @@ def large(count: int, seed: int = 1, runtime: str = "this", fail: float = 0.15) 
         yield case(
             named, outcome, attempts=(attempt(1, outcome, duration_s=round(dice.lognormvariate(0, 0.7), 3)),)
         )
+
+
+def changed(seed: int = 2, **changes: Any) -> Run:
+    """The twin of a small run, under another runtime, in which every change class occurs."""
+    before, after = pair_of_every_change(seed)
+    return run_of(after, **changes) if changes.pop("after", True) else run_of(before, **changes)
+
+
+# (name, what it was, what it is); None: not in that run. Together they hold every change class.
+EVERY_CHANGE: tuple[tuple[str, Outcome | None, Outcome | None], ...] = (
+    ("regression", Outcome.PASS, Outcome.CRASH),
+    ("regression-silent", Outcome.PASS, Outcome.MISMATCH),
+    ("worse", Outcome.ERROR, Outcome.CRASH),
+    ("worse-warn", Outcome.PASS, Outcome.WARN),
+    ("lateral", Outcome.CRASH, Outcome.MISMATCH),
+    ("lateral-back", Outcome.MISMATCH, Outcome.ERROR),
+    ("lateral-word", Outcome.CRASH, Outcome.HANG),
+    ("fix", Outcome.HANG, Outcome.PASS),
+    ("better", Outcome.CRASH, Outcome.ERROR),
+    ("signature", Outcome.CRASH, Outcome.CRASH),
+    ("new", None, Outcome.CRASH),
+    ("gone", Outcome.PASS, None),
+    ("disabled", Outcome.PASS, Outcome.UNSUPPORTED),
+    ("enabled", Outcome.UNSUPPORTED, Outcome.CRASH),
+    ("no-verdict", Outcome.PASS, Outcome.LOST),
+    ("perf", Outcome.PASS, Outcome.PASS),
+    ("unchanged", Outcome.PASS, Outcome.PASS),
+    ("unchanged-crash", Outcome.CRASH, Outcome.CRASH),
+    ("unchanged-blocked", Outcome.BLOCKED, Outcome.BLOCKED),
+)
+
+
+def pair_of_every_change(seed: int = 2) -> tuple[list[CaseRecord], list[CaseRecord]]:
+    """Cases of two runtimes, `5.2` and `6.2`, one pair per line of EVERY_CHANGE."""
+    dice = random.Random(seed)
+    sides: tuple[list[CaseRecord], list[CaseRecord]] = ([], [])
+    for name, *outcomes in EVERY_CHANGE:
+        for index, (runtime, outcome) in enumerate(zip(("5.2", "6.2"), outcomes, strict=True)):
+            if outcome is None:
+                continue
+            one = attempt(1, outcome)
+            if name == "signature" and index:
+                one = attempt(
+                    1, outcome, signature="crash|segfault|SIGSEGV|torch|im2col|launch", cause=Cause.SEGFAULT
+                )
+            if name == "perf":
+                times = [round((0.01 + 0.02 * index) * dice.uniform(0.95, 1.05), 5) for _ in range(9)]
+                one = attempt(1, outcome, metrics={"median_s": sorted(times)[4], "samples_s": times})
+            more = {"attempts": (one,)} if outcome not in (Outcome.UNSUPPORTED, Outcome.BLOCKED) else {}
+            sides[index].append(
+                case({"runtime": runtime, "dtype": "float32", "shape": name}, outcome, **more)
+            )
+    return sides

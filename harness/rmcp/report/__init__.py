@@ -15,9 +15,9 @@ def write_reports(run: Run, directory: Path, *, retries: bool = False) -> dict[s
     """Write report.html, junit.xml and summary.md of ``run`` into ``directory``, each atomically.
 
     Returns the paths by `html`, `junit` and `markdown`. Never raises: odd data must not cost a finished
-    run its exit code; what goes wrong with one file is written to <name>.error.txt beside it, and that path is
-    returned instead.
-    ``retries`` adds failed attempts to the JUnit file in the Surefire dialect.
+    run its exit code; what goes wrong with one file is written to <name>.error.txt beside it, and that path
+    is returned instead.
+    ``retries`` adds failed attempts to the JUnit file (Surefire dialect).
     """
     from rmcp.report.html import write_html
     from rmcp.report.junit import write_junit

@@ -23,6 +23,7 @@ MODULES = (
     "panels.js",
     "view.js",
     "run.js",
+    "compare.js",
     "main.js",
 )
 _IMPORT = re.compile(r"^import\s[^;]*;\s*$", re.MULTILINE)

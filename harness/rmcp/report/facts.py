@@ -6,31 +6,32 @@ import datetime
 from collections.abc import Mapping
 from typing import Any
 
+from rmcp.compare.sides import matrix_facts
 from rmcp.report.plain import number, one_line
 from rmcp.runs.model import CaseRecord, Run
 
+__all__ = ["axis_types", "facts_of_case", "flatten", "machine_card", "matrix_path", "started_of", "title_of"]
+
 # Names that expressions may use besides axes (the design's list), and where a run may hold them.
 _FACT_NAMES = ("gfx", "rocm", "torch", "kernel", "device", "host")
-_MANIFEST_SHOWN = ("matrix_path", "options", "argv", "profile", "shard", "select")
+_MANIFEST_SHOWN = ("rmcp", "python", "command", "options")
 _LIST_SHOWN = 40
 
 
 def title_of(run: Run) -> str:
     """Name of the matrix, or of the run when the manifest does not tell."""
-    matrix = run.manifest.get("matrix")
-    name = run.manifest.get("matrix_name") or run.manifest.get("name")
-    if not name and isinstance(matrix, Mapping):
-        name = matrix.get("name")
-    return str(name or run.id)
+    return str(matrix_facts(run).get("name") or run.id)
 
 
 def matrix_path(run: Run) -> str:
     """The matrix file as the manifest names it, or the placeholder MATRIX."""
-    matrix = run.manifest.get("matrix")
-    found = run.manifest.get("matrix_path") or run.manifest.get("matrix_file")
-    if not found and isinstance(matrix, Mapping):
-        found = matrix.get("path") or matrix.get("file")
-    return str(found or "MATRIX")
+    return str(matrix_facts(run).get("path") or "MATRIX")
+
+
+def axis_types(run: Run) -> dict[str, str]:
+    """Declared types of axes (`text`, `number`, `version`), for the filter's `<` and `>=`."""
+    types = matrix_facts(run).get("axis_types")
+    return {str(k): str(v) for k, v in types.items()} if isinstance(types, Mapping) else {}
 
 
 def started_of(run: Run) -> str:
@@ -68,8 +69,8 @@ def flatten(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]
             flat.extend(flatten(value, f"{name}."))
         elif isinstance(value, (list, tuple)):
             if value and all(isinstance(item, Mapping) for item in value):
-                for number_, item in enumerate(value[:_LIST_SHOWN]):
-                    flat.extend(flatten(item, f"{name}.{number_}."))
+                for index, item in enumerate(value[:_LIST_SHOWN]):
+                    flat.extend(_listed(item, name, index))
             elif value:
                 flat.append((name, ", ".join(one_line(item, 200) for item in value[:_LIST_SHOWN])))
         elif value not in (None, ""):
@@ -77,11 +78,20 @@ def flatten(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]
     return flat
 
 
+def _listed(item: Mapping[str, Any], name: str, index: int) -> list[tuple[str, str]]:
+    """One of several things: by its own name when it is a name with a value, else by number."""
+    if "name" in item and "value" in item:
+        meaning = f" ({item['meaning']})" if item.get("meaning") else ""
+        return [(f"{name}.{one_line(item['name'], 100)}", one_line(f"{item['value']}{meaning}", 400))]
+    return flatten(item, f"{name}.{index}.")
+
+
 def machine_card(run: Run) -> list[dict[str, Any]]:
     """Groups of (name, value) for the card: the run, the host, then every runtime."""
     about = [("run", one_line(run.id)), ("started", started_of(run)), ("folder", one_line(run.path, 400))]
     chosen = {k: v for k, v in run.manifest.items() if k in _MANIFEST_SHOWN and v not in (None, "", [], {})}
-    about += flatten(chosen)
+    about.insert(1, ("matrix", one_line(matrix_path(run), 400)))
+    about += [(name, value) for name, value in flatten(chosen) if value not in ("False", "None")]
     groups = [{"title": "Run", "items": [[name, value] for name, value in about if value]}]
     host = flatten(run.facts)
     if host:

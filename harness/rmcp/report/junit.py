@@ -10,6 +10,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from rmcp.outcome.words import Outcome, Verdict
 from rmcp.report.evidence import read_texts
+from rmcp.report.facts import title_of
 from rmcp.report.files import write_atomically
 from rmcp.report.plain import number, one_line, xml_text
 from rmcp.runs.model import AttemptRecord, CaseRecord, Run
@@ -174,7 +175,7 @@ def render_junit(run: Run, retries: bool = False) -> Iterator[str]:
     Jenkins reads (and the Windy Road schema refuses).
     """
     kinds = [kind_of(case) for case in run.cases]
-    name = str(run.manifest.get("matrix_name") or run.manifest.get("name") or "rmcp")
+    name = title_of(run)
     host = str(run.facts.get("host") or run.facts.get("hostname") or "localhost")
     yield '<?xml version="1.0" encoding="UTF-8"?>\n<testsuites>\n'
     yield (

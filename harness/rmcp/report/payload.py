@@ -10,7 +10,7 @@ from rmcp import __version__
 from rmcp.outcome.words import OUTCOMES, Cause, Verdict
 from rmcp.report.columns import Pool, column
 from rmcp.report.evidence import guilty_lines, needles_of, read_texts
-from rmcp.report.facts import facts_of_case, machine_card, started_of, title_of
+from rmcp.report.facts import axis_types, facts_of_case, machine_card, started_of, title_of
 from rmcp.report.plain import number, one_line, plain, show_text
 from rmcp.report.repro import reproducer, rmcp_command, shell_command
 from rmcp.report.tally import Tally, failed, is_bad, tally
@@ -102,6 +102,7 @@ def index_of(run: Run, counted: Tally | None = None) -> dict[str, Any]:
         "words": words(),
         "rows": len(cases),
         "axes": axes,
+        "types": axis_types(run),
         "axis_codes": [[codes[a].get(str(case.axes.get(a)), -1) for case in cases] for a in names],
         "columns": columns,
         "ids": None if derived else [one_line(case.id, 1000) for case in cases],

@@ -23,8 +23,23 @@ if device != "cpu": print(torch.cuda.get_device_name(device), flush=True)
 """
 _AUTO = '"cuda:0" if torch.cuda.is_available() else "cpu"  # "cuda" is ROCm too'
 _CONV_ARGS = frozenset(
-    ("n", "c", "h", "w", "k", "kernel", "stride", "padding", "dilation", "groups", "bias", "memory_format")
-    + ("dtype", "direction", "benchmark", "deterministic", "tf32", "repeat")
+    (
+        *(
+            "n",
+            "c",
+            "h",
+            "w",
+            "k",
+            "kernel",
+            "stride",
+            "padding",
+            "dilation",
+            "groups",
+            "bias",
+            "memory_format",
+        ),
+        *("dtype", "direction", "benchmark", "deterministic", "tf32", "repeat"),
+    )
 )
 
 

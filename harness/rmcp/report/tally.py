@@ -40,7 +40,7 @@ def outstanding(case: CaseRecord) -> bool:
 @dataclass(frozen=True)
 class Cluster:
     """Cases that share a signature. ``shared`` are the axis values that all of them have and not every case
-    of the run has; ``outside`` counts cases with the same shared values that ran and are not in the cluster."""
+    of the run has; ``outside`` counts cases with the same shared values that ran and are not among them."""
 
     signature: str
     outcome: Outcome

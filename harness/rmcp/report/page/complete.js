@@ -45,7 +45,7 @@ function hintOf(table, name) {
 }
 
 export class FilterBox {
-  constructor({ table, flags, change, leave }) {
+  constructor({ table, flags, change, leave, example }) {
     this.table = table;
     this.flags = flags;
     this.change = change;
@@ -56,7 +56,7 @@ export class FilterBox {
     this.input = el('input', {
       type: 'text', id: 'filter', class: 'filter', role: 'combobox', autocomplete: 'off', spellcheck: 'false', autocapitalize: 'off',
       'aria-expanded': 'false', 'aria-controls': 'filter-list', 'aria-autocomplete': 'list', 'aria-describedby': 'filter-error',
-      'aria-label': 'Filter: an expression or words to search for', placeholder: 'outcome == crash and dtype == float16',
+      'aria-label': 'Filter: an expression or words to search for', placeholder: example,
     });
     this.list = el('ul', { id: 'filter-list', class: 'filter-list', role: 'listbox', 'aria-label': 'Completions', hidden: true });
     this.clear = el('button', { type: 'button', class: 'clear', 'aria-label': 'Clear the filter', title: 'Clear', hidden: true, onclick: () => this.set('', true) }, '×');

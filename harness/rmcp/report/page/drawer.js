@@ -1,6 +1,6 @@
 // The drawer of one case: what happened, why, with which evidence, and how to see it again.
 
-import { el, copyButton, count, seconds, unpack } from './util.js';
+import { el, copyButton, count, plural, seconds, unpack } from './util.js';
 import { badge, pairs, section } from './parts.js';
 
 let evidence = null;
@@ -68,7 +68,7 @@ export class Drawer {
   top(summary) {
     const info = this.words.of(summary.outcome);
     return el('div', { class: 'drawer-top' },
-      el('div', { class: 'line' }, badge(this.words, summary.outcome, true),
+      el('div', { class: 'summary-line' }, badge(this.words, summary.outcome, true),
         summary.cause !== 'none' ? el('code', { class: 'cause' }, summary.cause) : null,
         summary.signal ? el('code', {}, summary.signal) : null,
         el('span', { class: `verdict ${summary.bad ? 'bad' : ''}` }, summary.verdict),
@@ -194,7 +194,7 @@ function textBlock(title, text, guilty, open) {
     el('span', { class: marked.has(index) ? 'line guilty' : 'line', 'data-n': String(index + 1) },
       marked.has(index) ? el('span', { class: 'sign' }, '▶ ') : null, `${line}\n`))));
   const details = el('details', { class: 'section evidence', open },
-    el('summary', {}, title, el('span', { class: 'quiet' }, ` ${count(lines.length)} lines${marked.size ? `, ${count(marked.size)} marked` : ''}`)),
+    el('summary', {}, title, el('span', { class: 'quiet' }, ` ${plural(lines.length, 'line')}${marked.size ? `, ${count(marked.size)} marked` : ''}`)),
     el('div', { class: 'evidence-tools' }, copyButton('Copy text', () => text)), pre);
   const reveal = () => {
     const first = pre.querySelector('.guilty');

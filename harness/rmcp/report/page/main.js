@@ -5,9 +5,10 @@ import { Words } from './parts.js';
 import { Table } from './table.js';
 import { State } from './state.js';
 import { RunView } from './run.js';
+import { CompareView } from './compare.js';
 import { compileExpression, evaluate } from './expr.js';
 
-const VIEWS = { run: RunView };
+const VIEWS = { run: RunView, compare: CompareView };
 
 async function start() {
   const root = document.getElementById('app');

@@ -27,8 +27,15 @@ export class RunView extends View {
     table.numeric('seconds', index.ms.map((ms) => ms / 1000));
     table.numeric('attempts', index.attempts);
     table.numeric('rss_mib', index.rss);
+    table.numeric('_rank', index.bad.map((bad, row) => (bad ? 0 : this.needsLook(row) ? 1 : 2)));
     const css = this.outcome.pool.map((name) => words.of(name).css);
     this.classes = Array.from(this.outcome.codes, (code) => css[code]);
+  }
+
+  // What is neither bad nor plainly passed comes second: known failures, remarks, cases without a verdict.
+  needsLook(row) {
+    const info = this.words.of(this.outcome.pool[this.outcome.codes[row]]);
+    return info.css !== 'passed' && info.name !== 'unsupported';
   }
 
   noun() { return 'case'; }

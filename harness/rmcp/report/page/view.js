@@ -22,7 +22,7 @@ export class View {
 
   build(root) {
     this.filter = new FilterBox({
-      table: this.table, flags: this.flags(), leave: () => this.grid.node.focus(),
+      table: this.table, flags: this.flags(), leave: () => this.grid.node.focus(), example: `for example: ${this.examples().at(-1)}`,
       change: debounce(60, (text) => this.state.set({ q: text })),
     });
     this.chipBox = el('div', { class: 'chips', role: 'group', 'aria-label': 'Outcomes' });
@@ -32,13 +32,15 @@ export class View {
     this.shown = el('span', { class: 'shown', id: 'shown', role: 'status' });
     this.group = el('select', { id: 'group', onchange: () => this.state.set({ g: this.group.value }) },
       el('option', { value: '' }, 'none'), this.groupNames().map((name) => el('option', { value: name }, name)));
+    this.ordering = el('select', { id: 'order', onchange: () => this.state.set({ s: this.ordering.value }) },
+      el('option', { value: '' }, 'attention first'), el('option', { value: '_plan' }, 'matrix order'), el('option', { value: 'column', hidden: true }, 'column'));
     this.grid = new Grid({
       label: this.label(), columns: this.gridColumns(), height: () => (NARROW.matches ? 58 : 33),
       fill: (entry, cells, row) => this.fillEntry(entry, cells, row), open: (entry) => this.openEntry(entry), sort: (name) => this.sortBy(name),
     });
     this.drawer = this.makeDrawer();
     this.tools = el('div', { class: 'tools' }, this.filter.node,
-      el('label', { class: 'grouping' }, 'Group by ', this.group), this.shown,
+      el('label', { class: 'grouping' }, 'Group by ', this.group), el('label', { class: 'grouping' }, 'Order ', this.ordering), this.shown,
       el('button', { type: 'button', class: 'icon help', 'aria-label': 'Help: keys and filter language', title: 'Help (?)', onclick: () => this.help() }, '?'));
     root.replaceChildren(this.chipBox, this.lead, this.tools, this.tabBox, this.panel, this.drawer.node, this.helpDialog());
     NARROW.addEventListener('change', () => this.grid.redraw());
@@ -74,10 +76,11 @@ export class View {
 
   arrange() {
     const [, minus, name] = /^(-?)(.*)$/.exec(this.state.get('s'));
-    const rows = this.table.order(this.mask, name, minus === '-');
+    const rows = this.table.order(this.mask, name === '_plan' ? '' : name || '_rank', minus === '-');
+    this.ordering.value = name === '' || name === '_plan' ? name : 'column';
     this.rowsShown = rows;
     this.group.value = this.state.get('g');
-    const source = this.group.value ? this.table.names.get(this.group.value) : null;
+    const source = this.group.value ? this.groupSource(this.group.value) : null;
     this.grid.sorted(name, minus === '-');
     this.grid.show(source && source.codes ? this.grouped(rows, source) : rows);
     this.cursor = -1;
@@ -85,6 +88,8 @@ export class View {
     this.shown.textContent = rows.length === all ? plural(all, this.noun()) : `${count(rows.length)} of ${plural(all, this.noun())}`;
     this.panel.classList.toggle('nothing', !rows.length);
   }
+
+  groupSource(name) { return this.table.names.get(name); }
 
   grouped(rows, source) {
     const members = new Map();

@@ -1,0 +1,319 @@
+"""A comparison as a page, as JSON and in one sentence. Its page has the parts of the run page."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from rmcp import __version__
+from rmcp.compare import CHANGES, Change, Comparison, Row, Side
+from rmcp.outcome.words import Outcome
+from rmcp.report.bundle import page, table, top
+from rmcp.report.columns import Pool, pack
+from rmcp.report.files import write_atomically
+from rmcp.report.payload import words
+from rmcp.report.plain import one_line
+
+_STATIC_ROWS = 100  # changed rows listed for readers without JavaScript
+_NOUNS = {
+    Change.REGRESSION: ("regression", "regressions"),
+    Change.LATERAL: ("failing in another way", "failing in another way"),
+    Change.FIX: ("fix", "fixes"),
+    Change.SIGNATURE: ("with another signature", "with another signature"),
+    Change.NO_VERDICT: ("without a verdict", "without a verdict"),
+    Change.PERF: ("in another time", "in another time"),
+}
+
+
+def _named(count: int, change: Change) -> str:
+    one, many = _NOUNS.get(change, (str(change), str(change)))
+    return f"{count:,} {one if count == 1 else many}"
+
+
+def changes_in_words(counts: dict[Change, int] | Any) -> str:
+    """`2 regressions, 1 fix, 95 unchanged`."""
+    parts = []
+    for change in CHANGES:
+        count = counts.get(change, 0)
+        if count:
+            parts.append(_named(count, change))
+    return ", ".join(parts) or "nothing in common"
+
+
+def sentence_of(comparison: Comparison) -> str:
+    """What changed, for a person who reads nothing else."""
+    base = one_line(comparison.sides[comparison.baseline].name, 60)
+    last = max(i for i in range(len(comparison.sides)) if i != comparison.baseline)
+    after = one_line(comparison.sides[last].name, 60)
+    head = f"{after} against {base}: {changes_in_words(comparison.by_side[last])}."
+    if len(comparison.sides) == 2:
+        return head
+    anywhere = [(comparison.count(change), change) for change in (Change.REGRESSION, Change.FIX)]
+    said = (
+        ", ".join(f"{_named(count, change)}" for count, change in anywhere if count)
+        or "no regression and no fix"
+    )
+    return f"{head} Over all {len(comparison.sides)} sides: {said}."
+
+
+def mark_of(comparison: Comparison) -> str:
+    """`bad` when something regressed or got worse, `open` when nothing can be said of some row, else `ok`."""
+    if comparison.count(Change.REGRESSION) or comparison.count(Change.WORSE):
+        return "bad"
+    silent = Change.NO_VERDICT, Change.LATERAL
+    return "open" if any(comparison.count(change) for change in silent) else "ok"
+
+
+def warning_of(comparison: Comparison) -> str:
+    """What else differs besides what is compared, empty when nothing does."""
+    other = [drift for drift in comparison.drift if not drift.compared and drift.group != "rmcp"]
+    if not other:
+        return ""
+    named = ", ".join(one_line(drift.name, 60) for drift in other[:5])
+    more = f" and {len(other) - 5} more" if len(other) > 5 else ""
+    return f"Other facts differ too ({named}{more}): a change may come from them."
+
+
+def _started(side: Side) -> str:
+    if not side.started:
+        return ""
+    try:
+        moment = datetime.datetime.fromtimestamp(side.started, datetime.timezone.utc)
+    except (OverflowError, OSError, ValueError):
+        return ""
+    return moment.strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _passed(comparison: Comparison, index: int) -> tuple[int, int]:
+    cells = list(comparison.sides[index].cells.values())
+    return sum(cell.outcome in (Outcome.PASS, Outcome.WARN) for cell in cells), len(cells)
+
+
+def sides_payload(comparison: Comparison) -> list[dict[str, Any]]:
+    """The sides with their counts, also for JSON."""
+    found = []
+    for i, side in enumerate(comparison.sides):
+        passed, total = _passed(comparison, i)
+        outcomes: dict[str, int] = {}
+        for cell in side.cells.values():
+            outcomes[str(cell.outcome)] = outcomes.get(str(cell.outcome), 0) + 1
+        speed = comparison.speed[i]
+        found.append(
+            {
+                "name": one_line(side.name, 200),
+                "run": one_line(side.run, 200),
+                "title": one_line(side.title, 200),
+                "matrix": one_line(side.matrix, 400),
+                "started": _started(side),
+                "baseline": i == comparison.baseline,
+                "rows": total,
+                "passed": passed,
+                "outcomes": outcomes,
+                "changes": {str(change): n for change, n in comparison.by_side[i].items()},
+                "steps": {str(change): n for change, n in comparison.by_step[i].items()},
+                "speed": None
+                if speed is None
+                else {
+                    "ratio": round(speed.ratio, 4),
+                    "low": round(speed.low, 4),
+                    "high": round(speed.high, 4),
+                    "rows": speed.rows,
+                },
+                "about": {
+                    name: one_line(value) for (group, name), value in side.facts.items() if group == "runtime"
+                },
+            }
+        )
+    return found
+
+
+def drift_payload(comparison: Comparison) -> list[dict[str, Any]]:
+    """The drift table."""
+    return [
+        {
+            "group": drift.group,
+            "name": one_line(drift.name, 200),
+            "values": [None if value is None else one_line(value) for value in drift.values],
+            "compared": drift.compared,
+        }
+        for drift in comparison.drift
+    ]
+
+
+def comparison_index(comparison: Comparison) -> dict[str, Any]:
+    """The page's index: one row per experiment, every column as codes."""
+    rows, count = comparison.rows, len(comparison.sides)
+    axis_pools = [Pool() for _ in comparison.axes]
+    codes: list[list[int]] = [[] for _ in comparison.axes]
+    for row in rows:
+        for pool, column, value in zip(axis_pools, codes, row.values, strict=True):
+            column.append(pool.code(value) if value else -1)
+    axes = [
+        {"name": name, "values": [one_line(v, 300) for v in pool.values], "compare": False}
+        for name, pool in zip(comparison.axes, axis_pools, strict=True)
+    ]
+    changes = [str(change) for change in CHANGES]
+    number = {change: code for code, change in enumerate(CHANGES)}
+    number_of: dict[Change | None, int] = {None: -1}
+    for change, code in number.items():
+        number_of[change] = code
+    workloads = Pool()
+    return {
+        "format": 1,
+        "kind": "compare",
+        "version": __version__,
+        "title": one_line(comparison.sides[comparison.baseline].title),
+        "mark": mark_of(comparison),
+        "sentence": one_line(sentence_of(comparison), 1000),
+        "warning": warning_of(comparison),
+        "words": words(),
+        "changes": [[str(change), meaning] for change, meaning in CHANGES.items()],
+        "rows": len(rows),
+        "axes": axes,
+        "axis_codes": codes,
+        "by": comparison.by,
+        "baseline": comparison.baseline,
+        "sides": sides_payload(comparison),
+        "cells": [_cells(rows, i) for i in range(count)],
+        "change": {"pool": changes, "codes": [number[row.change] for row in rows]},
+        "side_changes": [[number_of[row.changes[i]] for row in rows] for i in range(count)],
+        "side_steps": [[number_of[row.steps[i]] for row in rows] for i in range(count)]
+        if count > 2
+        else None,
+        "workload": {
+            "codes": [workloads.code(row.label.partition("[")[0]) for row in rows],
+            "pool": workloads.values,
+        },
+        "ids": None,
+        "drift": drift_payload(comparison),
+    }
+
+
+def _cells(rows: Iterable[Row], side: int) -> dict[str, Any]:
+    """The cells of one side as columns; -1 where the side lacks the row."""
+    pools = {name: Pool() for name in ("outcome", "cause", "signal", "signature", "message", "stability")}
+    columns: dict[str, list[int]] = {name: [] for name in pools}
+    ms: list[float] = []
+    for row in rows:
+        cell = row.cells[side]
+        if cell is None:
+            for column in columns.values():
+                column.append(-1)
+            ms.append(0)
+            continue
+        columns["outcome"].append(pools["outcome"].code(str(cell.outcome)))
+        columns["cause"].append(pools["cause"].code(cell.cause))
+        columns["signal"].append(pools["signal"].code(cell.signal or ""))
+        columns["signature"].append(pools["signature"].code(cell.signature))
+        columns["message"].append(pools["message"].code(cell.message))
+        columns["stability"].append(pools["stability"].code(cell.stability))
+        # Three digits are what such a time is worth, and they halve the file.
+        ms.append(float(f"{1000 * cell.seconds:.3g}"))
+    packed: dict[str, Any] = {
+        name: {"pool": [one_line(value, 400) for value in pool.values], "codes": columns[name]}
+        for name, pool in pools.items()
+    }
+    packed["ms"] = [int(value) if value.is_integer() else value for value in map(float, ms)]
+    return packed
+
+
+def _outcomes(row: Row) -> list[str]:
+    return ["–" if cell is None else str(cell.outcome) for cell in row.cells]
+
+
+def changed_rows(comparison: Comparison) -> list[Row]:
+    """Rows with any change but none and time, most important first."""
+    order = list(CHANGES)
+    found = [row for row in comparison.rows if row.change not in (Change.UNCHANGED, Change.PERF)]
+    return sorted(found, key=lambda row: order.index(row.change))
+
+
+def _static(comparison: Comparison) -> str:
+    names = [one_line(side.name, 80) for side in comparison.sides]
+    counts = table(
+        ("Change", *names),
+        ((str(change), *(by.get(change, 0) for by in comparison.by_side)) for change in CHANGES),
+    )
+    changed = changed_rows(comparison)
+    rows = table(
+        ("Change", "Row", *names),
+        ((str(row.change), one_line(row.label), *_outcomes(row)) for row in changed[:_STATIC_ROWS]),
+    )
+    drift = table(
+        ("Fact", *names),
+        (
+            (one_line(d.name), *("" if v is None else one_line(v) for v in d.values))
+            for d in comparison.drift[:200]
+        ),
+    )
+    more = f"<p>and {len(changed) - _STATIC_ROWS:,} more</p>" if len(changed) > _STATIC_ROWS else ""
+    return counts + rows + more + drift
+
+
+def render_comparison(comparison: Comparison) -> Iterator[bytes]:
+    """The comparison page in pieces."""
+    sides = [one_line(side.name, 80) for side in comparison.sides]
+    head = top(
+        mark_of(comparison),
+        one_line(sentence_of(comparison), 1000),
+        (
+            one_line(comparison.sides[comparison.baseline].title),
+            f"{len(comparison.rows):,} rows",
+            f"{len(sides)} sides by {one_line(comparison.by, 60)}: {', '.join(sides)}",
+        ),
+    )
+    title = f"{' / '.join(sides)[:80]} – rmcp compare"
+    return page(title, head, _static(comparison), {"index": pack(comparison_index(comparison))})
+
+
+def write_comparison(comparison: Comparison, path: Path) -> None:
+    """Write the comparison page atomically."""
+    write_atomically(path, render_comparison(comparison))
+
+
+def comparison_json(comparison: Comparison, every: bool = False) -> str:
+    """The comparison as JSON text: sides, counts, drift, and the rows that changed (``every``: all rows)."""
+    rows = (
+        list(comparison.rows)
+        if every
+        else [row for row in comparison.rows if row.change is not Change.UNCHANGED]
+    )
+    value = {
+        "format": 1,
+        "rmcp": __version__,
+        "by": comparison.by,
+        "baseline": comparison.sides[comparison.baseline].name,
+        "sentence": sentence_of(comparison),
+        "counts": {str(change): n for change, n in comparison.counts.items()},
+        "sides": sides_payload(comparison),
+        "drift": drift_payload(comparison),
+        "rows": [_row_json(comparison, row) for row in rows],
+    }
+    return json.dumps(value, indent=1, allow_nan=False) + "\n"
+
+
+def _row_json(comparison: Comparison, row: Row) -> dict[str, Any]:
+    cells: dict[str, Any] = {}
+    for i, (side, cell) in enumerate(zip(comparison.sides, row.cells, strict=True)):
+        change, step = row.changes[i], row.steps[i]
+        cells[side.name] = (
+            None
+            if cell is None
+            else {
+                "case": cell.case,
+                "outcome": str(cell.outcome),
+                "cause": cell.cause,
+                "signal": cell.signal,
+                "signature": one_line(cell.signature, 1000),
+                "message": one_line(cell.message, 1000),
+                "stability": cell.stability,
+                "seconds": cell.seconds,
+                "change": None if change is None else str(change),
+                "step": None if step is None else str(step),
+            }
+        )
+    axes = {axis: value for axis, value in zip(comparison.axes, row.values, strict=True) if value}
+    return {"row": row.key, "label": row.label, "axes": axes, "change": str(row.change), "cells": cells}

@@ -1,0 +1,146 @@
+"""A comparison as Markdown and as text for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from rmcp.compare import CHANGES, Change, Comparison, Row, Speed
+from rmcp.report.comparison import changed_rows, mark_of, sentence_of, warning_of
+from rmcp.report.markdown import SIZE_LIMIT, cell, code
+from rmcp.report.plain import one_line
+
+_SIGNS = {"ok": "✅", "bad": "❌", "open": "❔"}
+# (rows listed, facts listed, message characters); tried until the text fits.
+_STEPS = ((2000, 200, 160), (500, 100, 120), (100, 50, 80), (20, 20, 60), (0, 5, 40), (0, 0, 0))
+
+
+def speed_text(speed: Speed | None) -> str:
+    """`1.02x (0.99 to 1.05)`; above 1 is slower than the baseline."""
+    if speed is None:
+        return ""
+    word = "" if not speed.differs else " slower" if speed.ratio > 1 else " faster"
+    return f"{speed.ratio:.2f}x{word} ({speed.low:.2f} to {speed.high:.2f})"
+
+
+def _said(row: Row) -> str:
+    """Message of the side where the row's change shows first."""
+    for item, change in zip(row.cells, row.changes, strict=True):
+        if change is row.change and item is not None and item.message:
+            return item.message
+    return next((item.message for item in row.cells if item is not None and item.message), "")
+
+
+def _markdown(comparison: Comparison, step: tuple[int, int, int]) -> Iterator[str]:
+    rows_limit, facts_limit, message = step
+    names = [cell(side.name, 80) for side in comparison.sides]
+    yield f"## {_SIGNS[mark_of(comparison)]} {cell(sentence_of(comparison), 1000)}"
+    yield ""
+    warning = warning_of(comparison)
+    if warning:
+        yield from (f"> ⚠️ {cell(warning, 600)}", "")
+    shown = [change for change in CHANGES if any(change in counts for counts in comparison.by_side)]
+    yield f"| | {' | '.join(names)} |"
+    yield f"|---|{'---:|' * len(names)}"
+    for change in shown:
+        counts = (
+            "baseline" if i == comparison.baseline else f"{counts.get(change, 0):,}"
+            for i, counts in enumerate(comparison.by_side)
+        )
+        yield f"| {change} | {' | '.join(counts)} |"
+    if any(comparison.speed):
+        yield f"| time | {' | '.join(speed_text(speed) for speed in comparison.speed)} |"
+    changed = changed_rows(comparison)
+    if changed and rows_limit:
+        yield from ("", f"### Changed rows: {len(changed):,}", "")
+        yield f"| change | row | {' | '.join(names)} | message |"
+        yield f"|---|---|{'---|' * len(names)}---|"
+        for row in changed[:rows_limit]:
+            outcomes = " | ".join("–" if item is None else str(item.outcome) for item in row.cells)
+            yield f"| {row.change} | {code(row.label)} | {outcomes} | {cell(_said(row), message)} |"
+        if len(changed) > rows_limit:
+            yield from ("", f"and {len(changed) - rows_limit:,} more")
+    if comparison.drift and facts_limit:
+        yield from ("", f"<details><summary>Facts that differ: {len(comparison.drift)}</summary>", "")
+        yield from (f"| fact | {' | '.join(names)} |", f"|---|{'---|' * len(names)}")
+        for drift in comparison.drift[:facts_limit]:
+            values = " | ".join("–" if value is None else code(value, 120) for value in drift.values)
+            yield f"| {cell(drift.name, 80)}{' (compared)' if drift.compared else ''} | {values} |"
+        yield from ("", "</details>")
+
+
+def comparison_markdown(comparison: Comparison, limit: int = SIZE_LIMIT) -> str:
+    """The comparison as Markdown, at most ``limit`` bytes of UTF-8."""
+    text = ""
+    for step in _STEPS:
+        text = "\n".join(_markdown(comparison, step)) + "\n"
+        if len(text.encode("utf-8", "replace")) <= limit:
+            return text
+    return text.encode("utf-8", "replace")[:limit].decode("utf-8", "ignore")
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        yield "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _indented(lines: Iterable[str]) -> Iterator[str]:
+    return (f"  {line}" for line in lines)
+
+
+def comparison_text(comparison: Comparison, limit: int = 50) -> str:
+    """The comparison for a terminal; ``limit`` changed rows are listed."""
+    names = [one_line(side.name, 30) for side in comparison.sides]
+    out = [sentence_of(comparison)]
+    warning = warning_of(comparison)
+    if warning:
+        out.append(warning)
+    shown = [change for change in CHANGES if any(change in counts for counts in comparison.by_side)]
+    head = ["", *(f"{name} (base)" if i == comparison.baseline else name for i, name in enumerate(names))]
+    counts = [
+        [
+            str(change),
+            *(
+                "-" if i == comparison.baseline else f"{by.get(change, 0):,}"
+                for i, by in enumerate(comparison.by_side)
+            ),
+        ]
+        for change in shown
+    ]
+    times = [["time", *("-" if speed is None else speed_text(speed) for speed in comparison.speed)]]
+    out += ["", *_columns([head, *counts, *(times if any(comparison.speed) else [])])]
+    changed = changed_rows(comparison)
+    if changed:
+        rows = [
+            [
+                str(row.change),
+                *("-" if item is None else str(item.outcome) for item in row.cells),
+                one_line(row.label, 160),
+            ]
+            for row in changed[:limit]
+        ]
+        out += [
+            "",
+            f"changed rows: {len(changed):,}",
+            *_indented(_columns([["change", *names, "row"], *rows])),
+        ]
+        if len(changed) > limit:
+            out.append(f"  and {len(changed) - limit:,} more")
+    facts = [drift for drift in comparison.drift if not drift.compared]
+    if facts:
+        rows = [
+            [one_line(d.name, 40), *("-" if v is None else one_line(v, 40) for v in d.values)]
+            for d in facts[:limit]
+        ]
+        out += [
+            "",
+            "facts that differ besides what is compared:",
+            *_indented(_columns([["fact", *names], *rows])),
+        ]
+    return "\n".join(out) + "\n"
+
+
+def counted(comparison: Comparison, wanted: Iterable[Change]) -> int:
+    """Rows that show one of ``wanted`` on some side, against the baseline."""
+    sought = set(wanted)
+    return sum(not sought.isdisjoint(row.changes) for row in comparison.rows)
