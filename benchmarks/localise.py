@@ -2,15 +2,17 @@
 
     python benchmarks/localise.py [--plants 300] [--seed 1] [--only plain|probe]
 
-A simulated matrix of 6 axes and 2,000 cells (runtime 5, env 4, memory format 2, dtype 2, shape size 5, channels 5).
-Two signatures at once, each planted by a random conjunction of one to four predicates; where both hold, the first one
-shows. One cell in ten is flaky: its attempts fail with chance 1/2 inside its rule and 1/5 outside, for either signature.
-Every cell that is tried has three attempts.
+A simulated matrix of 6 axes and 2,000 cells (runtime 5, env 4, memory format 2, dtype 2, shape size 5,
+channels 5). Two signatures at once, each planted by a random conjunction of one to four predicates; where
+both hold, the first one shows. One cell in ten is flaky: its attempts fail with chance 1/2 inside its rule
+and 1/5 outside, for either signature. Every cell that is tried has three attempts.
 
-- plain: all 2,000 cells were run. Right: the rule that is reported has the planted rule's extension on the cells that
-  say anything about it, so the planted rule is in the reported set; "named" counts those that list it.
-- probe: a random tenth of the cells was run, and at most 40 further cells may be (for one signature). Right: the rule
-  that is reported holds in exactly the planted cells of all 2,000 (cells masked by the other signature aside).
+- plain: all 2,000 cells were run. Right: the rule that is reported has the planted rule's extension on the
+  cells that say anything about it, so the planted rule is in the reported set; "named" counts those that
+  list it.
+- probe: a random tenth of the cells was run, and at most 40 further cells may be (for one signature). Right:
+  the rule that is reported holds in exactly the planted cells of all 2,000 (cells masked by the other
+  signature aside).
 """
 
 from __future__ import annotations
@@ -23,9 +25,9 @@ import time
 from collections.abc import Sequence
 
 from rmcp.diagnose.features import Value, features_of
-from rmcp.diagnose.localise import Finding, clear_tallies, firm_cells, localise, price
+from rmcp.diagnose.localise import Finding, clear_tallies, firm_cells, localise, rule_text
 from rmcp.diagnose.probe import Budget, explore
-from rmcp.diagnose.space import Evidence, Space, Tally, bits, mask_of
+from rmcp.diagnose.space import Evidence, Space, Tally, mask_of
 
 RUNTIMES = ("5.2", "5.7", "6.0", "6.2", "6.4")
 ENVS = ("stock", "no-sdma", "no-direct", "no-winograd")
@@ -42,9 +44,19 @@ def matrix() -> list[dict[str, Value]]:
         RUNTIMES, ENVS, ("contiguous", "channels_last"), ("float32", "float16"), SIZES, CHANNELS
     ):
         axes = {
-            "rocm": rocm, "env": env, "memory_format": layout, "dtype": dtype, "h": str(size), "c": str(channels),
+            "rocm": rocm, "env": env, "memory_format": layout, "dtype": dtype,
+            "h": str(size), "c": str(channels),
         }  # fmt: skip
-        args = {"n": 1, "c": channels, "h": size, "w": size, "k": 16, "kernel": 3, "padding": 1, "dtype": dtype}
+        args = {
+            "n": 1,
+            "c": channels,
+            "h": size,
+            "w": size,
+            "k": 16,
+            "kernel": 3,
+            "padding": 1,
+            "dtype": dtype,
+        }
         cells.append(features_of(axes, args))
     return cells
 
@@ -92,6 +104,12 @@ class World:
         return found, others
 
 
+def missed(space: Space, terms: Sequence[int], finding: Finding | None) -> None:
+    """Print a plant that was not found."""
+    print(f"  planted {' and '.join(space.atoms[term].text() for term in terms)}")
+    print(f"  found   {rule_text(space, finding.hypothesis) if finding else 'nothing'}")
+
+
 def plain(space: Space, plants: int, seed: int) -> None:
     """The figure without probes."""
     rng = random.Random(seed)
@@ -113,17 +131,10 @@ def plain(space: Space, plants: int, seed: int) -> None:
                 right += 1
                 named += any(h.mask == planted for h in (first.hypothesis, *first.rivals))
             elif args.verbose:
-                got = " & ".join(space.atoms[t].text() for t in first.hypothesis.terms) if first else "nothing"
-                want = " & ".join(space.atoms[t].text() for t in world.rules[which][0])
-                n = planted.bit_count()
-                cost = price(space) * len(world.rules[which][0])
-                better = evidence.score(planted) - cost
-                print(f"  wanted {want} ({n} cells) scores {better:.1f}\n     got {got} ({first and first.counts})"
-                      f" scores {first.hypothesis.score if first else 0:.1f}, differ firmly in "
-                      f"{[str(tallies[which][i]) for i in bits((first.hypothesis.mask ^ planted) & known)]}")
+                missed(space, world.rules[which][0], first)
     print(
-        f"without probes: {right} of {total} rules found ({100 * right / total:.1f} %), planted rule itself listed in "
-        f"{named}; {len(space.masks)} predicates, median {statistics.median(seconds):.2f} s, worst {max(seconds):.2f} s"
+        f"without probes: {right} of {total} rules found ({100 * right / total:.1f} %), planted rule itself "
+        f"listed in {named}; median {statistics.median(seconds):.2f} s, worst {max(seconds):.2f} s"
     )
 
 
@@ -159,21 +170,18 @@ def probed(space: Space, plants: int, seed: int) -> None:
             ok = (found ^ planted) & ~masked == 0
             right += ok
             if not ok and args.verbose:
-                got = " & ".join(space.atoms[t].text() for t in answer.finding.hypothesis.terms) if found else "nothing"
-                want = " & ".join(space.atoms[t].text() for t in world.rules[which][0])
-                for p in answer.probes if args.verbose > 1 else ():
-                    print(f"    {p.why:32} {p.tally.failed}/{p.tally.attempts} {p.certainty:.2f} in planted "
-                          f"{bool(planted >> p.cell & 1)} flaky {p.cell in world.flaky}")
-                print(f"  wanted {want} ({planted.bit_count()} cells)\n     got {got} settled {answer.settled} "
-                      f"after {len(answer.probes)}, {len(bits(found ^ planted))} cells differ, which {which}")
+                missed(space, world.rules[which][0], answer.finding)
     print(
-        f"with probes: {right} of {total} rules exact ({100 * right / total:.1f} %), at most 40 probes each: median "
-        f"{statistics.median(used):.0f}, worst {max(used)}, settled {settled}; median {statistics.median(seconds):.2f} s"
+        f"with probes: {right} of {total} rules exact ({100 * right / total:.1f} %), at most 40 probes each: "
+        f"median {statistics.median(used):.0f}, worst {max(used)}, settled {settled}; "
+        f"median {statistics.median(seconds):.2f} s"
     )
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--plants", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", choices=("plain", "probe"))
@@ -181,8 +189,11 @@ if __name__ == "__main__":
     args = parser.parse_args()
     started = time.perf_counter()
     the_space = Space(matrix(), ("rocm", "env", "memory_format", "dtype", "h", "c"))
-    print(f"{len(the_space.cells)} cells, {len(the_space.masks)} distinct predicates, {args.plants} plants of two rules, "
-          f"built in {time.perf_counter() - started:.2f} s")
+    print(
+        f"{len(the_space.cells)} cells, {len(the_space.masks)} distinct predicates, "
+        f"{args.plants} plants of two rules, "
+        f"built in {time.perf_counter() - started:.2f} s"
+    )
     if args.only != "probe":
         plain(the_space, args.plants, args.seed)
     if args.only != "plain":

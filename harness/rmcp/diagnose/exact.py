@@ -1,7 +1,7 @@
 """Exact tests without dependencies: Fisher's one-sided test, the binomial tail, Holm's correction, SPRT.
 
-All probabilities of the Fisher test are natural logarithms: a rule that 61 cells support has a p-value far below
-what a float can hold after the correction for the number of hypotheses.
+All probabilities of the Fisher test are natural logarithms: a rule that 61 cells support has a p-value far
+below what a float can hold after the correction for the number of hypotheses.
 Sources: Fisher (1935), Holm (1979), Wald (1945).
 """
 
@@ -82,7 +82,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 @dataclass(frozen=True)
 class Sprt:
-    """Wald's sequential test of "this point fails" against "it passes" when attempts lie with chance ``flip``.
+    """Wald's sequential test of "this point fails" against "it passes" when attempts lie with chance
+    ``flip``.
 
     ``risk`` is the accepted chance of a wrong decision. Attempts go on until `decide` says True or False.
     """

@@ -1,7 +1,7 @@
 """A case as features: its axis values, the facts of its runtime, its arguments and what follows from them.
 
-A feature value is a text (categories), a number or a `Version` (ordered), or a bool. The derived shape features
-are the quantities in which kernels fail: areas, GEMM sizes, bytes, kinds of convolution.
+A feature value is a text (categories), a number or a `Version` (ordered), or a bool. The derived shape
+features are the quantities in which kernels fail: areas, GEMM sizes, bytes, kinds of convolution.
 """
 
 from __future__ import annotations
@@ -49,10 +49,20 @@ Features: TypeAlias = "Mapping[str, Value]"
 
 
 def features_of(
-    axes: Mapping[str, str], args: Mapping[str, Any], facts: Mapping[str, Any] | None = None
+    axes: Mapping[str, str],
+    args: Mapping[str, Any],
+    facts: Mapping[str, Any] | None = None,
+    env: Mapping[str, str | None] | None = None,
 ) -> dict[str, Value]:
-    """Features of one case; ``facts`` are those of its runtime (see `facts_of`). An axis wins over an argument."""
-    found: dict[str, Value] = {}
+    """Features of one case; ``facts`` are those of its runtime (see `facts_of`), ``env`` its environment
+    patch.
+
+    An axis wins over an argument of its name. A variable is the feature ``$NAME``, `unset` where it is taken
+    out.
+    """
+    found: dict[str, Value] = {
+        "$" + name: "unset" if value is None else value for name, value in (env or {}).items()
+    }
     for name, value in (facts or {}).items():
         if name in _FACTS and value not in (None, ""):
             found[name] = Version.parse(str(value)) or str(value)
@@ -70,7 +80,8 @@ def features_of(
 
 
 def facts_of(runtime: Mapping[str, Any], host: Mapping[str, Any]) -> dict[str, Any]:
-    """The expression language's facts out of a runtime's report and the host's: gfx, rocm, torch, kernel, ..."""
+    """The expression language's facts out of a runtime's report and the host's: gfx, rocm, torch, kernel,
+    ..."""
     merged: dict[str, Any] = {}
     for source in (host, runtime):
         for name in _FACTS:

@@ -1,8 +1,9 @@
 """Combinational fault localisation: which conjunction of predicates explains one signature.
 
-Search: a beam over conjunctions of up to four terms, scored by the log likelihood ratio of the evidence minus a price
-per term, then all one-step variations of the leaders, so that what the data cannot tell apart is found as a set. What
-is found is judged by Fisher's exact one-sided test, corrected for the number of hypotheses of that length.
+Search: a beam over conjunctions of up to four terms, scored by the log likelihood ratio of the evidence
+minus a price per term, then all one-step variations of the leaders, so that what the data cannot tell apart
+is found as a set. What is found is judged by Fisher's exact one-sided test, corrected for the number of
+hypotheses of that length.
 """
 
 from __future__ import annotations
@@ -18,15 +19,22 @@ from rmcp.diagnose.space import Evidence, Space, Tally, bits, mask_of
 
 MOST_TERMS = 4
 _LENGTH_PENALTY = math.log(2.0)  # each further term must halve the p-value, over and above the correction
-_LEAST = 1.0  # log units of evidence without which a conjunction explains nothing (one firmly failing cell has 2.9)
-_FLOORS = (0.75, 0.3, 0.0)  # shares of the failing evidence that a rule must keep; lower only when nothing is found
-_GOOD = 0.5  # a rule that keeps less than this share of the failing evidence makes the search try the next floor
+_LEAST = 1.0  # log units of evidence without which nothing is explained (one firmly failing cell has 2.9)
+_FLOORS = (
+    0.75,
+    0.3,
+    0.0,
+)  # shares of the failing evidence that a rule must keep; lower only when nothing is found
+_GOOD = (
+    0.5  # a rule that keeps less than this share of the failing evidence makes the search try the next floor
+)
 
 
 @dataclass(frozen=True)
 class Effort:
     """How wide the search is. ``beam``: conjunctions kept per length; ``leaders``: how many are varied;
-    ``window``: natural-log distance from the best within which hypotheses are kept; ``keep``: most of them."""
+    ``window``: natural-log distance from the best within which hypotheses are kept; ``keep``: most of
+    them."""
 
     beam: int = 60
     leaders: int = 24
@@ -45,7 +53,8 @@ class Hypothesis:
 
 @dataclass(frozen=True)
 class Counts:
-    """What a rule covers. ``masked`` cells are inside it but ended with another signature: no word either way."""
+    """What a rule covers. ``masked`` cells are inside it but ended with another signature: no word either
+    way."""
 
     covered: int
     failing: int
@@ -56,10 +65,12 @@ class Counts:
 
 @dataclass(frozen=True)
 class Finding:
-    """One rule of a signature. ``log10_p`` is Fisher's, ``log10_corrected`` after correction and length penalty.
+    """One rule of a signature. ``log10_p`` is Fisher's, ``log10_corrected`` after correction and length
+    penalty.
 
-    ``rivals`` have the same extension on all cells that are not flaky: this data cannot tell them apart. ``unlike`` are
-    hypotheses nearly as good that differ on the data. ``terms`` of a hypothesis index ``Space.atoms``.
+    ``rivals`` have the same extension on all cells that are not flaky: this data cannot tell them apart.
+    ``unlike`` are hypotheses nearly as good that differ on the data. ``terms`` of a hypothesis index
+    ``Space.atoms``.
     """
 
     hypothesis: Hypothesis
@@ -99,7 +110,9 @@ def price(space: Space) -> float:
     return max(3.0, 0.9 * math.log(max(2, len(space.masks))))
 
 
-def search(space: Space, evidence: Evidence, effort: Effort = Effort(), most_terms: int = MOST_TERMS) -> list[Hypothesis]:
+def search(
+    space: Space, evidence: Evidence, effort: Effort = Effort(), most_terms: int = MOST_TERMS
+) -> list[Hypothesis]:
     """Hypotheses within ``effort.window`` of the best, best first; empty when nothing failed firmly."""
     if not evidence.positive:
         return []
@@ -111,12 +124,18 @@ def search(space: Space, evidence: Evidence, effort: Effort = Effort(), most_ter
     return _varied(space, evidence, found, effort, most_terms)
 
 
-def _beam(space: Space, evidence: Evidence, least: float, effort: Effort, most_terms: int) -> list[Hypothesis]:
+def _beam(
+    space: Space, evidence: Evidence, least: float, effort: Effort, most_terms: int
+) -> list[Hypothesis]:
     per_term = price(space)
     usable = [
-        (index, mask) for index, mask in enumerate(space.masks) if evidence.support(mask & evidence.known) >= least
+        (index, mask)
+        for index, mask in enumerate(space.masks)
+        if evidence.support(mask & evidence.known) >= least
     ]
-    front: list[tuple[float, int, tuple[int, ...]]] = [(evidence.score(space.everything), space.everything, ())]
+    front: list[tuple[float, int, tuple[int, ...]]] = [
+        (evidence.score(space.everything), space.everything, ())
+    ]
     best: dict[int, Hypothesis] = {}
     for length in range(most_terms + 1):
         for score, mask, terms in front:
@@ -146,7 +165,8 @@ def _keep(
 ) -> list[tuple[float, int, tuple[int, ...]]]:
     """The beam of the next length: half by score, half by how much the failing share rises above chance.
 
-    The score alone favours narrow conjunctions; the terms of a rare rule look bad by it until all are together.
+    The score alone favours narrow conjunctions; the terms of a rare rule look bad by it until all are
+    together.
     """
     known, most = max(1, evidence.known.bit_count()), evidence.most
 
@@ -176,7 +196,9 @@ def _varied(
     done: set[tuple[int, ...]] = set()
     for _ in range(effort.leaders):
         leader = max(
-            (h for h in pool.values() if h.terms not in done), key=lambda hypothesis: hypothesis.score, default=None
+            (h for h in pool.values() if h.terms not in done),
+            key=lambda hypothesis: hypothesis.score,
+            default=None,
         )
         if leader is None or leader.score < best - effort.window:
             break
@@ -191,7 +213,7 @@ def _varied(
                 _offer(pool, space, evidence, base, mask, per_term)
             for index, atom in enumerate(space.masks):
                 narrowed = mask & atom
-                if narrowed == mask or narrowed in pool and len(pool[narrowed].terms) <= len(base) + 1:
+                if narrowed == mask or (narrowed in pool and len(pool[narrowed].terms) <= len(base) + 1):
                     continue
                 if evidence.score(narrowed) - per_term < allowed:
                     continue
@@ -203,7 +225,12 @@ def _varied(
 
 
 def _offer(
-    pool: dict[int, Hypothesis], space: Space, evidence: Evidence, terms: tuple[int, ...], mask: int, per_term: float
+    pool: dict[int, Hypothesis],
+    space: Space,
+    evidence: Evidence,
+    terms: tuple[int, ...],
+    mask: int,
+    per_term: float,
 ) -> None:
     score = evidence.score(mask) - per_term * len(terms) - _spread(space, terms)
     if mask not in pool or pool[mask].score < score:
@@ -247,10 +274,11 @@ def localise(
     effort: Effort = Effort(),
     most_rules: int = 4,
 ) -> Localised:
-    """The rules that explain one signature. ``tallies``: per cell index; ``others``: cells with another signature.
+    """The rules that explain one signature. ``tallies``: per cell index; ``others``: cells with another
+    signature.
 
-    When one conjunction leaves failing cells unexplained they get a rule of their own, as long as chance is an
-    unlikely explanation of it (at most ``most_rules``).
+    When one conjunction leaves failing cells unexplained they get a rule of their own, as long as chance is
+    an unlikely explanation of it (at most ``most_rules``).
     """
     masked = set(others)
     left = clear_tallies(tallies, masked)

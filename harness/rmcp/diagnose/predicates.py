@@ -1,7 +1,9 @@
-"""Atomic predicates over features: the words out of which a rule is made, and which of them a set of cases offers."""
+"""Atomic predicates over features: the words out of which a rule is made, and which of them a set of cases
+offers."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -31,8 +33,9 @@ class Op(str, Enum):
 
 @dataclass(frozen=True)
 class Atom:
-    """One predicate. ``modulus`` only for MOD and NMOD (value: the residue). ``low`` is the greatest value seen
-    below a threshold: anything in (low, value] says the same on the data. ``cost``: 1.0 for the plainest."""
+    """One predicate. ``modulus`` only for MOD and NMOD (value: the residue). ``low`` is the greatest value
+    seen below a threshold: anything in (low, value] says the same on the data. ``cost``: 1.0 for the
+    plainest."""
 
     feature: str
     op: Op
@@ -111,7 +114,7 @@ def _atoms_of(name: str, values: set[Value], cost: float) -> list[Atom]:
             if len(values) > 2:
                 atoms.append(Atom(name, Op.NE, value, cost=cost + 0.1))
     for ordered in (sorted(versions), sorted(numbers)):
-        cuts = list(zip(ordered, ordered[1:], strict=False))  # type: ignore[call-overload]
+        cuts: list[tuple[Value, Value]] = list(itertools.pairwise(ordered))
         if len(cuts) > _MOST_CUTS:
             step = len(cuts) / _MOST_CUTS
             cuts = [cuts[int(i * step)] for i in range(_MOST_CUTS)]

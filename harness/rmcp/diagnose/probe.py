@@ -1,8 +1,8 @@
 """Which untried cell to run next: the one that best separates the leading hypotheses for its cost and hazard.
 
-The leading hypotheses are a committee weighted by their evidence. A cell on which they disagree tells most; when one
-hypothesis has all but won, cells inside it (confirmations) and cells that miss exactly one of its terms (refutations of
-its neighbours) are run instead, until there are three fresh ones of each kind.
+The leading hypotheses are a committee weighted by their evidence. A cell on which they disagree tells most;
+when one hypothesis has all but won, cells inside it (confirmations) and cells that miss exactly one of its
+terms (refutations of its neighbours) are run instead, until there are three fresh ones of each kind.
 """
 
 from __future__ import annotations
@@ -21,15 +21,22 @@ _NOISE = 0.05  # chance that a cell does not do what its rule says
 _COMMITTEE = 150  # hypotheses that vote
 _CANDIDATES = 160  # cells that are weighed for one choice; they are spread over all that are open
 _SECOND_LOOK = 3  # attempts up to which a tried cell may be run again
-_DOUBTS = 5  # cells inside a rule that must end with another signature before the rest of that region is given up
+_DOUBTS = (
+    5  # cells inside a rule that must end with another signature before the rest of that region is given up
+)
 _AGAIN = 2  # probes after which the committee is searched anew
 
-RunCell = Callable[[int], "tuple[Tally, bool]"]  # cell -> tally of its attempts, and whether it ended otherwise
+_EFFORT = Effort(beam=60, leaders=20, keep=400)
+
+RunCell = Callable[
+    [int], "tuple[Tally, bool]"
+]  # cell -> tally of its attempts, and whether it ended otherwise
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What an exploration may spend: cells, expected seconds, and units of hazard (expected device incidents)."""
+    """What an exploration may spend: cells, expected seconds, and units of hazard (expected device
+    incidents)."""
 
     probes: int = 40
     seconds: float = math.inf
@@ -40,7 +47,8 @@ class Budget:
 class Price:
     """What running one cell costs: seconds when it passes and when it fails, and the hazard of a failure.
 
-    ``hazard_s``: how many seconds one unit of hazard is worth; a device reset also costs the canary and its wait.
+    ``hazard_s``: how many seconds one unit of hazard is worth; a device reset also costs the canary and its
+    wait.
     """
 
     passing_s: float = 1.0
@@ -62,7 +70,8 @@ class Probed:
 
 @dataclass(frozen=True)
 class Explored:
-    """The end of an exploration. ``settled``: three confirmations and three refutations, and no rival left."""
+    """The end of an exploration. ``settled``: three confirmations and three refutations, and no rival
+    left."""
 
     finding: Finding | None
     probes: tuple[Probed, ...]
@@ -81,9 +90,10 @@ def explore(
     budget: Budget = Budget(),
     prices: Mapping[int, Price] | None = None,
     untried: Iterable[int] | None = None,
-    effort: Effort = Effort(beam=60, leaders=20, keep=400),
+    effort: Effort = _EFFORT,
 ) -> Explored:
-    """Probe until one hypothesis is settled or the budget is spent. ``untried`` defaults to all cells not tallied."""
+    """Probe until one hypothesis is settled or the budget is spent. ``untried`` defaults to all cells not
+    tallied."""
     masked = set(others)
     known = clear_tallies(tallies, masked)
     open_cells = set(range(len(space.cells)) if untried is None else untried) - set(tallies)
@@ -102,7 +112,9 @@ def explore(
         leader = pool[0]
         fresh = _fresh(space, leader, probes)
         # A tried cell whose attempts agree can be looked at again: a pass may be a flaky failure.
-        again = {i for i, t in known.items() if not t.flaky and 0 < t.attempts <= _SECOND_LOOK and i not in masked}
+        again = {
+            i for i, t in known.items() if not t.flaky and 0 < t.attempts <= _SECOND_LOOK and i not in masked
+        }
         if len(masked) != hidden_from:
             hidden, hidden_from = _hidden(space, tallies, known, masked), len(masked)
         visible = {cell for cell in open_cells if not hidden >> cell & 1}
@@ -112,12 +124,15 @@ def explore(
         tried = sum(1 for p in probes if p.other and leader.mask >> p.cell & 1)
         doubted = leader.mask & hidden & mask_of(open_cells) if tried < _DOUBTS or not fresh[0] else 0
         narrower = _narrower(space, leader, known, mask_of(visible) | doubted)
-        if doubted and (not inside or narrower and not _narrower(space, leader, known, mask_of(visible))):
+        if doubted and (not inside or (narrower and not _narrower(space, leader, known, mask_of(visible)))):
             inside = bits(doubted)
         next_to, unrefuted = _neighbours(space, leader, visible, probes)
         settled = (
             certainty >= _CERTAIN
-            and (fresh[0] >= CONFIRMATIONS or (not inside and (fresh[0] > 0 or not leader.mask & mask_of(open_cells))))
+            and (
+                fresh[0] >= CONFIRMATIONS
+                or (not inside and (fresh[0] > 0 or not leader.mask & mask_of(open_cells)))
+            )
             and (fresh[1] >= REFUTATIONS or not next_to)
             and not narrower
             and not unrefuted
@@ -133,7 +148,16 @@ def explore(
             stopped = "settled" if settled else ("no untried cell is left" if not open_cells else stopped)
             break
         cell, why = _next(
-            leader, committee, certainty, visible, mask_of(again), inside, next_to, fresh, narrower, prices or {}
+            leader,
+            committee,
+            certainty,
+            visible,
+            mask_of(again),
+            inside,
+            next_to,
+            fresh,
+            narrower,
+            prices or {},
         )
         cost = (prices or {}).get(cell, Price())
         chance = sum(w for h, w in committee if h.mask >> cell & 1)
@@ -160,7 +184,8 @@ def explore(
 
 
 def _hidden(space: Space, first: Mapping[int, Tally], known: Mapping[int, Tally], masked: set[int]) -> int:
-    """Cells that another signature is expected to end first: probing them would say nothing about this one."""
+    """Cells that another signature is expected to end first: probing them would say nothing about this
+    one."""
     if not masked:
         return 0
     other = {cell: Tally(0, tally.passed) for cell, tally in known.items() if tally.passed}
@@ -176,7 +201,8 @@ def _hidden(space: Space, first: Mapping[int, Tally], known: Mapping[int, Tally]
 def _committee(
     pool: Sequence[Hypothesis], leader: Hypothesis, reachable: int
 ) -> tuple[float, list[tuple[Hypothesis, float]]]:
-    """The leader's share of the weight, and the voters with theirs. Who differs nowhere within reach is the leader."""
+    """The leader's share of the weight, and the voters with theirs. Who differs nowhere within reach is the
+    leader."""
     voters = pool[:_COMMITTEE]
     raw = [math.exp(h.score - leader.score) for h in voters]
     total = math.fsum(raw)
@@ -201,7 +227,8 @@ def _missed(space: Space, leader: Hypothesis, cell: int) -> list[int]:
 
 
 def _narrower(space: Space, leader: Hypothesis, known: Mapping[int, Tally], visible: int) -> list[int]:
-    """Predicates that every failing cell of the leader has, but not every open one: the rule may need them too."""
+    """Predicates that every failing cell of the leader has, but not every open one: the rule may need them
+    too."""
     failed = leader.mask & mask_of(cell for cell, tally in known.items() if tally.share > 0.5)
     inside = leader.mask & visible
     return [mask for mask in space.masks if failed & ~mask == 0 and inside & ~mask]
@@ -210,13 +237,14 @@ def _narrower(space: Space, leader: Hypothesis, known: Mapping[int, Tally], visi
 def _neighbours(
     space: Space, leader: Hypothesis, open_cells: set[int], probes: Sequence[Probed]
 ) -> tuple[list[int], bool]:
-    """Open cells that miss exactly one term, of the term refuted least so far; and whether a term never was."""
+    """Open cells that miss exactly one term, of the term refuted least so far; and whether a term never
+    was."""
     by_term: dict[int, list[int]] = {}
     open_mask = mask_of(open_cells)
     for term in leader.terms:
         rest = space.extension(other for other in leader.terms if other != term)
         by_term[term] = bits(rest & ~space.masks[term] & open_mask)
-    seen = {term: 0 for term in leader.terms}
+    seen = dict.fromkeys(leader.terms, 0)
     for p in probes:
         missed = _missed(space, leader, p.cell)
         if len(missed) == 1:
@@ -247,7 +275,8 @@ def _next(
     elif certainty < _CERTAIN and disagree & again:
         candidates, why = bits(disagree & again), "second look: the leading rules differ here"
     elif inside and (fresh[0] < CONFIRMATIONS or narrower) and (fresh[0] <= fresh[1] or not next_to):
-        # A failing cell here refutes every narrower rule whose extra term it lacks: take the one that lacks most.
+        # A failing cell here refutes every narrower rule whose extra term it lacks: take the one that lacks
+        # most.
         lacking = {cell: sum(1 for mask in narrower if not mask >> cell & 1) for cell in inside}
         most = max(lacking.values())
         candidates, why = [cell for cell in inside if lacking[cell] == most], "confirms the leading rule"

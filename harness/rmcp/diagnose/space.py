@@ -1,4 +1,5 @@
-"""The hypothesis space of a set of cells: distinct predicates as bit masks, and evidence as weighted bit masks.
+"""The hypothesis space of a set of cells: distinct predicates as bit masks, and evidence as weighted bit
+masks.
 
 A mask is a Python int with bit i for cell i, so that "which cells have both" is one ``&`` and counting is one
 ``bit_count()``: 2,000 cells are 32 machine words.
@@ -13,8 +14,8 @@ from dataclasses import dataclass
 from rmcp.diagnose.features import Features, Value
 from rmcp.diagnose.predicates import Atom, offered
 
-# Prior of the evidence model. A cell is flaky with this chance, and then any share of failing attempts is equally
-# likely; otherwise it does what its rule says in all but one of a hundred attempts.
+# Prior of the evidence model. A cell is flaky with this chance, and then any share of failing attempts is
+# equally likely; otherwise it does what its rule says in all but one of a hundred attempts.
 _FLAKY_SHARE = 0.1
 _FIRM = 0.99
 _GRAIN = 0.25  # weights are rounded to this, so that a few masks carry all of them
@@ -99,7 +100,8 @@ class Evidence:
         self.most = self.support((1 << (max(self.tallies, default=0) + 1)) - 1)
 
     def support(self, mask: int) -> float:
-        """Evidence inside ``mask`` that speaks for a rule; an upper bound of `score` for every narrower rule."""
+        """Evidence inside ``mask`` that speaks for a rule; an upper bound of `score` for every narrower
+        rule."""
         return math.fsum(w * (mask & group).bit_count() for w, group in self.positive)
 
     def score(self, mask: int) -> float:
@@ -130,7 +132,8 @@ class Space:
         ranked = sorted(same.items(), key=lambda item: min(atom.cost for atom in item[1]))[:_MOST_ATOMS]
         self.masks = tuple(mask for mask, _ in ranked)
         self.aliases = tuple(
-            tuple(sorted(atoms, key=lambda atom: (atom.cost, len(atom.text()), atom.text()))) for _, atoms in ranked
+            tuple(sorted(atoms, key=lambda atom: (atom.cost, len(atom.text()), atom.text())))
+            for _, atoms in ranked
         )
         self.atoms = tuple(names[0] for names in self.aliases)
 

@@ -1,0 +1,149 @@
+"""The probe protocol and the oracle: one question about a case, answered by as many attempts as it needs.
+
+Every search of this room (boundary, env bisect, shrink, explain) asks through an `Oracle`, which remembers
+every attempt (so a search can be resumed), decides flaky answers by a sequential test, and holds the budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rmcp.diagnose.exact import Sprt
+from rmcp.diagnose.variants import experiment_key
+from rmcp.matrix.model import Case
+from rmcp.outcome.words import Outcome, OutcomeClass, class_of
+
+_STEADY = 0.02  # chance that an attempt of a steady case lies
+_FLAKY = 0.2  # the same once a case was seen to do both
+_MOST_LIES = 0.35  # beyond this a question would need hundreds of attempts
+_NO_VERDICTS = 3  # attempts without a verdict on one case before the search gives up on it
+_MOST_ATTEMPTS = 40  # of one case, for one question
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """One attempt: what it did, its signature ('' when it passed), and how long it took (seconds)."""
+
+    outcome: Outcome
+    signature: str = ""
+    duration_s: float = 0.0
+    titles: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool | None:
+        """True, False, or None when it says nothing (lost, blocked, could not be run)."""
+        kind = class_of(self.outcome)
+        if kind in (OutcomeClass.NO_VERDICT, OutcomeClass.NOT_RUN):
+            return None
+        return kind is OutcomeClass.PASSED
+
+    def is_like(self, signature: str) -> bool | None:
+        """Whether it failed with this signature (or another title of it); None when it says nothing."""
+        passed = self.passed
+        if passed is None:
+            return None
+        return not passed and (self.signature == signature or signature in self.titles)
+
+
+Probe = Callable[[Sequence[Case]], Sequence[ProbeResult]]
+Question = Callable[[ProbeResult], "bool | None"]
+Log = Mapping[str, Sequence[ProbeResult]]
+
+
+class BudgetSpent(Exception):
+    """The search used up its attempts or seconds; what was found so far still stands."""
+
+
+class Undecidable(Exception):
+    """A case gives no verdict (blocked, harness error), so that the search cannot go on with it."""
+
+
+class Oracle:
+    """Answers yes-or-no questions about cases. ``runs`` and ``seconds`` are the whole budget of the search.
+
+    ``log`` are attempts of an earlier search with the same cases (key: `experiment_key`); they cost nothing.
+    """
+
+    def __init__(
+        self, probe: Probe, runs: int = 400, seconds: float = float("inf"), log: Log | None = None
+    ) -> None:
+        self._probe = probe
+        self._left, self._left_s = runs, seconds
+        self.log: dict[str, list[ProbeResult]] = {key: list(seen) for key, seen in (log or {}).items()}
+        self.spent = 0
+        self.spent_s = 0.0
+        self.flip = _STEADY
+
+    def attempt(self, case: Case) -> ProbeResult:
+        """One more attempt of a case. Raises BudgetSpent."""
+        if self.spent >= self._left or self.spent_s >= self._left_s:
+            raise BudgetSpent(f"{self.spent} attempts, {self.spent_s:.0f} s")
+        result = next(iter(self._probe([case])))
+        self.spent += 1
+        self.spent_s += result.duration_s
+        self.log.setdefault(experiment_key(case), []).append(result)
+        return result
+
+    def attempts(self, case: Case, count: int) -> list[ProbeResult]:
+        """At least ``count`` attempts of a case, remembered ones included."""
+        while len(self.log.get(experiment_key(case), ())) < count:
+            self.attempt(case)
+        return list(self.log[experiment_key(case)])
+
+    def ask(self, case: Case, question: Question) -> bool:
+        """Whether ``question`` holds for a case, with repeats until the sequential test decides."""
+        key = experiment_key(case)
+        while True:
+            answers = [question(result) for result in self.log.get(key, ())]
+            yes, no = answers.count(True), answers.count(False)
+            if yes and no:
+                self.flip = max(self.flip, min(_MOST_LIES, max(_FLAKY, min(yes, no) / (yes + no))))
+            decided = Sprt(self.flip, _STEADY).decide(yes, no)
+            if decided is not None:
+                return decided
+            if len(answers) >= _MOST_ATTEMPTS:
+                return yes > no
+            if answers.count(None) >= _NO_VERDICTS:
+                raise Undecidable(f"{case.id}: {self.log[key][-1].outcome} {answers.count(None)} times")
+            self.attempt(case)
+
+    def calibrate(self, case: Case, question: Question, count: int = 5) -> tuple[int, int]:
+        """Attempts of the starting case: (yes, all that had a verdict); sets how far a single answer is
+        believed."""
+        answers = [a for a in map(question, self.attempts(case, count)) if a is not None]
+        yes = sum(answers)
+        if 0 < yes < len(answers):
+            missed = min(yes, len(answers) - yes) / len(answers)
+            self.flip = max(self.flip, min(_MOST_LIES, max(_FLAKY, missed)))
+        return yes, len(answers)
+
+
+def log_to_json(log: Log) -> dict[str, list[dict[str, Any]]]:
+    """The attempts as JSON-able values, to resume a search."""
+    return {
+        key: [
+            {
+                "outcome": str(r.outcome),
+                "signature": r.signature,
+                "duration_s": r.duration_s,
+                "titles": list(r.titles),
+            }
+            for r in seen
+        ]
+        for key, seen in log.items()
+    }
+
+
+def log_from_json(data: Mapping[str, Any]) -> dict[str, list[ProbeResult]]:
+    """The reverse of `log_to_json`."""
+    return {
+        str(key): [
+            ProbeResult(
+                Outcome(r["outcome"]), r["signature"], float(r["duration_s"]), tuple(r.get("titles", ()))
+            )
+            for r in seen
+        ]
+        for key, seen in data.items()
+    }
