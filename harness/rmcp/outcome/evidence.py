@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import dataclass, replace
 
+from rmcp.device.kernel_events import KernelEvent, attribute
 from rmcp.isolation.attempt import Attempt
 from rmcp.outcome.recognise import recognise
 from rmcp.outcome.recognition import Recognition
@@ -23,18 +23,7 @@ DEVICE_OF_CAUSE = {
     Cause.DEVICE_ASSERT: DeviceEvent.FAULT,
     Cause.GPU_HANG_RESET: DeviceEvent.RESET,
 }
-
-
-@runtime_checkable
-class KernelEvent(Protocol):
-    """A line (or a joined report) of the kernel log in the window of the case. ``pid`` is the process that
-    the kernel blames, None when it names none."""
-
-    @property
-    def text(self) -> str: ...
-
-    @property
-    def pid(self) -> int | None: ...
+_NOTHING = Recognition()
 
 
 @dataclass(frozen=True)
@@ -53,20 +42,22 @@ class Incident:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the precedence table looks at. ``kernel`` is the recognition of kernel-log lines that name this
-    attempt's pid, ``neighbour`` of those that name another one, ``nameless`` of those that name none."""
+    """What the precedence table looks at. ``kernel`` is the recognition of the kernel-log reports that belong to
+    this attempt, ``neighbour`` of device events that belong to another process, ``nameless`` of those that
+    belong to nobody."""
 
     attempt: Attempt
-    text: Recognition = Recognition()
+    text: Recognition = _NOTHING
     text_source: str = ""
-    exception: Recognition = Recognition()
-    kernel: Recognition = Recognition()
-    nameless: Recognition = Recognition()
-    neighbour: Recognition = Recognition()
-    neighbour_pid: int | None = None
+    exception: Recognition = _NOTHING
+    kernel: Recognition = _NOTHING
+    nameless: Recognition = _NOTHING
+    neighbour: Recognition = _NOTHING
+    neighbour_name: str = ""
+    device: DeviceEvent = DeviceEvent.NONE  # the worst that the kernel log says of this attempt's own doing
     incidents: tuple[Incident, ...] = ()
     silent_s: float = 45.0
-    exit_cause: Recognition = field(default_factory=Recognition)
+    exit_cause: Recognition = _NOTHING
 
     @property
     def killed(self) -> bool:
@@ -135,9 +126,9 @@ class Evidence:
         return self.exit_cause, "exit" if self.exit_cause else ""
 
 
-def _recognise_kernel(events: Sequence[Any]) -> Recognition:
-    """Recognition of kernel-log lines, joined in their order."""
-    return recognise("\n".join(event.text for event in events), raw=True) if events else Recognition()
+def _recognise_kernel(events: Sequence[KernelEvent]) -> Recognition:
+    """Recognition of kernel-log reports, joined in their order."""
+    return recognise("\n".join(event.text for event in events), raw=True) if events else _NOTHING
 
 
 def gather(
@@ -148,11 +139,11 @@ def gather(
     silent_s: float = 45.0,
 ) -> Evidence:
     """Read every text of an attempt once."""
-    own = [event for event in kernel if event.pid is not None and event.pid == attempt.pid]
-    nameless = [event for event in kernel if event.pid is None]
-    others = [event for event in kernel if event.pid is not None and event.pid != attempt.pid]
+    pids = {attempt.pid, *(task.pid for task in attempt.tasks), *(leak.pid for leak in attempt.leaked)} - {0}
+    blamed = attribute(kernel, pids)
+    foreign = [event for event in blamed.foreign if event.device is not DeviceEvent.NONE]
     text, source = _streams(attempt)
-    exception = Recognition()
+    exception = _NOTHING
     if attempt.error is not None:
         error = attempt.error
         # The last line of a traceback is the exception; what chained exceptions came from stands above it.
@@ -161,18 +152,16 @@ def gather(
             exception = Recognition(
                 Cause.PYTHON_EXCEPTION_OTHER, {"exception": error.type}, pattern_id="exception"
             )
-    # Whoever the kernel blames first brings its own lines; nameless lines that follow (reset begin) belong to it.
     return Evidence(
         attempt=attempt,
         text=text,
         text_source=source,
         exception=exception,
-        kernel=_recognise_kernel(
-            [event for event in kernel if event.pid in (attempt.pid, None)] if own else ()
-        ),
-        nameless=_recognise_kernel(nameless) if not own and not others else Recognition(),
-        neighbour=_recognise_kernel(others),
-        neighbour_pid=others[0].pid if others else None,
+        kernel=_recognise_kernel(blamed.own),
+        nameless=_recognise_kernel(blamed.nameless) if not foreign else _NOTHING,
+        neighbour=_recognise_kernel(foreign),
+        neighbour_name=blamed.foreign_owner if foreign else "",
+        device=blamed.worst,
         incidents=tuple(incidents),
         silent_s=silent_s,
         exit_cause=recognise("", signal=attempt.signal, exit_code=attempt.exit_code),

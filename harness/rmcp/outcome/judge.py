@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rmcp.device.kernel_events import KernelEvent
 from rmcp.isolation.attempt import Attempt
 from rmcp.outcome.evidence import (
     DEVICE_OF_CAUSE,
@@ -18,7 +19,6 @@ from rmcp.outcome.evidence import (
     MEMORY_CAUSES,
     Evidence,
     Incident,
-    KernelEvent,
     gather,
 )
 from rmcp.outcome.judgement import SIGNATURE_RULE, Judgement
@@ -69,13 +69,14 @@ def _plain_exception(e: Evidence) -> bool:
     return (
         e.attempt.error is not None
         and e.exception.cause is Cause.PYTHON_EXCEPTION_OTHER
+        and not {"hip_error", "cuda_error"} & set(e.exception.fields)
         and not e.text.device
     )
 
 
 def _own_device_event(e: Evidence) -> bool:
     """A device event that belongs to this attempt: the kernel names its pid, or the driver's line is in its output."""
-    return e.kernel.cause in DEVICE_OF_CAUSE or (e.text.device and e.text.cause in DEVICE_OF_CAUSE)
+    return e.device is not DeviceEvent.NONE or e.kernel.cause in DEVICE_OF_CAUSE or (e.text.device and e.text.cause in DEVICE_OF_CAUSE)
 
 
 def _oom(e: Evidence) -> bool:
@@ -165,14 +166,17 @@ def judge(
     kernel: Sequence[KernelEvent] = (),
     device_events: Sequence[Incident] = (),
     silent_s: float = 45.0,
+    case_id: str = "",
 ) -> Judgement:
     """Judge one attempt.
 
-    ``kernel`` are the kernel-log lines of its window (any object with ``text`` and ``pid``), ``device_events``
+    ``kernel`` are the kernel-log reports of its window, ``device_events``
     the incidents that were open on its device, with their owners, ``silent_s`` the stall budget of the case in
     seconds: a case whose life was over counts as progressing when its last heartbeat is younger than that.
+    Incidents that ``case_id`` itself owns (an earlier attempt of it) make nobody collateral.
     """
-    evidence = gather(attempt, kernel=kernel, incidents=device_events, silent_s=silent_s)
+    others = [incident for incident in device_events if not case_id or incident.owner != case_id]
+    evidence = gather(attempt, kernel=kernel, incidents=others, silent_s=silent_s)
     rule = next(rule for rule in RULES if rule.when(evidence))
     outcome = rule.outcome
     recognition, source = _cause_of(evidence, outcome)
@@ -265,9 +269,11 @@ def _device_of(e: Evidence, outcome: Outcome, recognition: Recognition) -> Devic
     if outcome is Outcome.COLLATERAL:
         owner = _owned_by_other(e)
         return owner.kind if owner else DEVICE_OF_CAUSE.get(e.neighbour.cause, DeviceEvent.NONE)
+    cause = DEVICE_OF_CAUSE.get(recognition.cause, DeviceEvent.NONE)
     if recognition.fields.get("where") == "cpu":
-        return DeviceEvent.NONE
-    return DEVICE_OF_CAUSE.get(recognition.cause, DeviceEvent.NONE)
+        cause = DeviceEvent.NONE
+    order = list(DeviceEvent)
+    return max(cause, e.device, key=order.index)
 
 
 def _notes(e: Evidence, outcome: Outcome) -> list[str]:
@@ -290,7 +296,7 @@ def _notes(e: Evidence, outcome: Outcome) -> list[str]:
         notes.append("the text also names: " + ", ".join(also))
     if e.neighbour and outcome not in (Outcome.COLLATERAL, Outcome.PASS, Outcome.WARN):
         notes.append(
-            f"the kernel log blames another process too (pid {e.neighbour_pid}: {e.neighbour.cause})"
+            f"the kernel log blames {e.neighbour_name} too: {e.neighbour.cause}"
         )
     return notes
 
@@ -315,7 +321,7 @@ def _say_collateral(e: Evidence) -> str:
     incident = _owned_by_other(e)
     if incident is not None:
         return f"died while a device {incident.kind} of {incident.owner} was open"
-    return f"died with a device event that the kernel log attributes to pid {e.neighbour_pid}"
+    return f"died with a device event that the kernel log attributes to {e.neighbour_name}"
 
 
 def _say_oom(e: Evidence) -> str:

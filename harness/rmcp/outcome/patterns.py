@@ -152,8 +152,8 @@ PATTERNS: tuple[Pattern, ...] = (
         "hsa-abort-by-number", Cause.UNKNOWN_ABORT,
         r"(?:" + _ROC + r")?Device::callbackQueue\s+aborting with status:\s*(?P<code>0x[0-9a-fA-F]+)",
         ("aborting with status",),
-        ":0:rocdevice.cpp            :2301: 72 us: Device::callbackQueue aborting with status: 0x29",
-        "ROCclr rocdevice.cpp up to ROCm 4.2: the number only", "rocr", device=True, expect={"code": "0x29"},
+        ":0:rocdevice.cpp            :2301: 72 us: Device::callbackQueue aborting with status: 0x100f",
+        "ROCclr rocdevice.cpp up to ROCm 4.2: the number only", "rocr", device=True, expect={"code": "0x100f"},
     ),
     Pattern(
         "rocr-queue-inactivated", Cause.UNKNOWN_ABORT,
@@ -230,7 +230,7 @@ PATTERNS: tuple[Pattern, ...] = (
         r"no (?:suitable|kernel) (?:binary|image) (?:for|found for)[^\n]{0,80}(?:gfx\w+|sm_\d+|compute capability)"
         r"|(?:HIP|CUDA) binary kernel for this graphics card compute capability \([\d.]+\) not found"
         r"|ggml_cuda_\w+[^\n]{0,40}no (?:device|kernel) code (?:compiled|compatible)[^\n]{0,80}"
-        r"|ERROR: (?:HIP|CUDA) kernel \S+ has no device code compatible with (?:HIP|CUDA) arch \d+",
+        r"|(?:ERROR: )?(?:HIP|CUDA) kernel \S+ has no device code compatible with (?:HIP|CUDA) arch \d+",
         ("binary", "kernel image for", "device code", "no kernel code"),
         "ERROR: CUDA kernel flash_attn_ext_f16 has no device code compatible with CUDA arch 700.",
         "Blender Cycles device_impl; ggml-cuda common.cuh no_device_code", "runtime",

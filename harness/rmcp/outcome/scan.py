@@ -175,6 +175,17 @@ class _Search:
         return any(data.startswith(needle, at - before) for before, needle in self.short if at >= before)
 
 
+def _before(needle: bytes, word: bytes) -> int:
+    """How many bytes of a needle stand before the word: inside it, or at its end (`HIP error` and `rror:`); else -1."""
+    inside = needle.find(word)
+    if inside >= 0:
+        return inside
+    for shared in range(len(word) - 1, _LEAD, -1):
+        if needle.endswith(word[:shared]):
+            return len(needle) - shared
+    return -1
+
+
 @lru_cache(maxsize=4)
 def _searches(needles: tuple[bytes, ...], words: tuple[bytes, ...]) -> tuple[_Search, ...]:
     found = []
@@ -182,7 +193,7 @@ def _searches(needles: tuple[bytes, ...], words: tuple[bytes, ...]) -> tuple[_Se
         by_lead: dict[bytes, list[tuple[int, bytes]]] = {}
         short: list[tuple[int, bytes]] = []
         for needle in needles:
-            before = needle.find(word)
+            before = _before(needle, word)
             if before >= _LEAD:
                 by_lead.setdefault(needle[before - _LEAD : before], []).append((before, needle))
             elif before >= 0:
