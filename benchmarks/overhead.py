@@ -1,10 +1,11 @@
-"""What isolation costs: `pytest --rmcp-matrix` against a bare fork loop and against a fresh interpreter per case.
+"""What isolation costs: `pytest --rmcp-matrix` against a bare fork loop and against fresh interpreters.
 
     python benchmarks/overhead.py [--cases 500] [--noop 20000] [--plan 100000]
 
-All figures are taken in turn within one run, the floor before and after, because machines are shared and noisy:
-read the ratios. The floor is a loop in one process that imported torch: fork, the same convolution forward and
-backward with one thread, waitpid. It checks no numbers, keeps no journal and would hang with its first case.
+All figures are taken in turn within one run, the floor before and after, because machines are shared and
+noisy: read the ratios. The floor is a loop in one process that imported torch: fork, the same convolution
+forward and backward with one thread, waitpid. It checks no numbers, keeps no journal and would hang with its
+first case.
 """
 
 from __future__ import annotations
@@ -96,7 +97,8 @@ def values(count: int, prefix: str = "i") -> str:
 
 def floor(count: int) -> tuple[float, float]:
     """(bare fork, fork with convolution) in milliseconds per case."""
-    out = subprocess.run([sys.executable, "-W", "ignore", "-c", FLOOR, str(count)], capture_output=True, check=True)
+    words = [sys.executable, "-W", "ignore", "-c", FLOOR, str(count)]
+    out = subprocess.run(words, capture_output=True, check=True)
     bare, conv = out.stdout.split()
     return float(bare), float(conv)
 
@@ -114,9 +116,9 @@ def matrix_run(folder: Path, text: str, *options: str) -> tuple[float, float]:
     file = folder / "overhead.yaml"
     file.write_text(text)
     started = time.perf_counter()
-    words = [sys.executable, "-m", "pytest", f"--rmcp-matrix={file}", "-q", "-p", "no:cacheprovider", *options]
+    words = [sys.executable, "-m", "pytest", f"--rmcp-matrix={file}", "-q", "-p", "no:cacheprovider"]
     (folder / "conftest.py").write_text(PEAK)
-    out = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=3600)
+    out = subprocess.run([*words, *options], cwd=folder, capture_output=True, text=True, timeout=3600)
     wall = time.perf_counter() - started
     if out.returncode != 0:
         sys.exit(f"the run failed with {out.returncode}:\n{out.stdout[-3000:]}\n{out.stderr[-3000:]}")
@@ -132,7 +134,8 @@ def per_case(folder: Path, make: str, count: int, *options: str) -> tuple[float,
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("--cases", type=int, default=500, help="conv2d cases")
     parser.add_argument("--noop", type=int, default=0, help="do-nothing cases (20000 takes minutes)")
     parser.add_argument("--plan", type=int, default=0, help="cases of the plan")
@@ -143,7 +146,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         bare, first = floor(100)
-        runs = {"fork": (), "-n2": ("-n", "2"), "batch": ("--rmcp-isolation=batch",), "exec": ("--rmcp-isolation=exec",)}
+        runs: dict[str, tuple[str, ...]] = {"fork": (), "-n2": ("-n", "2")}
+        runs |= {level: (f"--rmcp-isolation={level}",) for level in ("batch", "exec")}
         measured = {}
         for level in filter(None, options.levels.split(",")):
             count = options.cases if level != "exec" else 20
@@ -163,7 +167,8 @@ def main() -> None:
                 rows.append((f"  fresh / {level}", alone / ms, "times"))
         if options.noop:
             ms, wall, peak = per_case(folder, NOOP, options.noop)
-            rows.append((f"{options.noop} do-nothing cases", ms, f"+{ms - bare:.2f} ms over the bare fork, runner {peak:.0f} MB"))
+            note = f"{ms - bare:+.2f} ms to the bare fork, runner {peak:.0f} MB"
+            rows.append((f"{options.noop} do-nothing cases", ms, note))
         if options.plan:
             rows.append(plan(folder, options.plan))
     for label, number, note in rows:

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -91,23 +92,26 @@ def _folder(variable: str) -> Path:
 
 
 @pytest.fixture
-def no_process_left() -> Iterator[None]:
-    """Fail the test when a process of its making is still there at its end."""
-    before = set(_ours())
+def no_process_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fail the test when a process of its making is still there two seconds after its end."""
+    token = f"{os.getpid()}-{time.monotonic_ns()}"
+    monkeypatch.setenv("LEAK_TEST_TOKEN", token)
     yield
-    left = {pid: text for pid, text in _ours().items() if pid not in before}
+    give_up = time.monotonic() + 2.0
+    while (left := _with_token(token)) and time.monotonic() < give_up:
+        time.sleep(0.05)
     assert not left, f"processes left behind: {left}"
 
 
-def _ours() -> dict[int, str]:
-    """Processes whose command line names rmcp_torch's entry: zygotes and their children."""
+def _with_token(token: str) -> dict[int, str]:
+    """Living processes that inherited the token, with their command lines; this process is not among them."""
+    wanted = f"LEAK_TEST_TOKEN={token}".encode()
     found = {}
     for name in os.listdir("/proc"):
-        if name.isdigit():
+        if name.isdigit() and int(name) != os.getpid():
             try:
-                words = Path(f"/proc/{name}/cmdline").read_bytes().split(b"\0")
+                if wanted in Path(f"/proc/{name}/environ").read_bytes().split(b"\0"):
+                    found[int(name)] = Path(f"/proc/{name}/cmdline").read_bytes().decode("utf-8", "replace")
             except OSError:
                 continue
-            if any(word.endswith(b"rmcp_torch/__main__.py") for word in words):
-                found[int(name)] = b" ".join(words).decode("utf-8", "replace")
     return found

@@ -82,7 +82,7 @@ def _own_device_event(e: Evidence) -> bool:
 def _oom(e: Evidence) -> bool:
     if not e.memory:
         return False
-    if e.attempt.result and not e.killed and e.attempt.signal is None:
+    if e.attempt.result and e.attempt.error is None and not e.killed and e.attempt.signal is None:
         return False  # it ran out of memory, coped, and finished: judged by its result
     # Exit 0 without a result is no-result whatever the text says; a kill by us came after the memory ran out.
     return e.attempt.exit_code != 0 or e.attempt.error is not None

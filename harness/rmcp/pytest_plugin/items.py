@@ -48,10 +48,10 @@ class CaseItem(pytest.Item):
         result = self.result = self._run_case(self)
         self._add_output(result)
         if result.outcome in (Outcome.UNSUPPORTED, Outcome.BLOCKED, Outcome.NOT_RUN):
-            pytest.skip(f"{result.outcome}: {result.reason}")
+            pytest.skip(printable(f"{result.outcome}: {result.reason}"))
         if result.verdict is Verdict.EXPECTED:
             if class_of(result.outcome, result.signal) is not OutcomeClass.PASSED:
-                pytest.xfail(f"expected {result.outcome}: {result.reason or result.message}")
+                pytest.xfail(printable(f"expected {result.outcome}: {result.reason or result.message}"))
             return
         raise CaseFailed(result)
 
@@ -84,7 +84,7 @@ def headline(result: CaseResult) -> str:
         words.append(f"{result.signal} ({int(number)})" if number is not None else result.signal)
     if result.message:
         words.append(f"- {result.message}")
-    return " ".join(words)
+    return printable(" ".join(words))
 
 
 def failure_text(result: CaseResult) -> str:
@@ -122,11 +122,17 @@ def failure_text(result: CaseResult) -> str:
     if result.record is not None and result.record.directory:
         lines.append(f"evidence: {result.record.directory}")
     lines.append(f"again: rmcp run --rmcp-case '{result.case.id}'")
-    return "\n".join(lines)
+    return printable("\n".join(lines))
+
+
+def printable(text: str) -> str:
+    """The text with what no UTF-8 stream can carry (lone surrogates) shown as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def shorten(text: str) -> str:
-    """At most 16,000 characters, half from each end."""
+    """At most 16,000 printable characters, half from each end."""
+    text = printable(text)
     if len(text) <= _SECTION_LIMIT:
         return text
     half = _SECTION_LIMIT // 2
@@ -141,9 +147,9 @@ def report_data(result: CaseResult) -> dict[str, Any]:
         "cause": result.cause.value,
         "verdict": result.verdict.value,
         "signal": result.signal,
-        "signature": result.signature,
+        "signature": printable(result.signature),
         "stability": result.stability,
-        "message": result.message[:300],
+        "message": printable(result.message[:300]),
     }
 
 

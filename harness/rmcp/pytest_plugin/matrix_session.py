@@ -67,8 +67,10 @@ class MatrixSession:
     # -- collection -------------------------------------------------------------------------------
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_collection(self, session: pytest.Session) -> bool:
-        """Make the items; pytest's own collection of files does not run."""
+    def pytest_collection(self, session: pytest.Session) -> bool | None:
+        """Make the items; pytest's own collection of files does not run, and xdist's controller collects nothing."""
+        if is_controller(session.config):
+            return None
         marks = bool(session.config.option.markexpr)
         for prepared in self._prepared:
             cases = list(prepared.cases)
