@@ -82,7 +82,7 @@ def _explanation(
         )
     elif not finding.significant:
         sentence += f" (may be chance: corrected p = {_p(finding.log10_corrected)})"
-    rivals = _rivals(found, finding)
+    rivals, atoms = _rivals(found, finding), rule_atoms(space, finding.hypothesis)
     return Explanation(
         signature, outcome, cause, sentence, rule, _expression(found, finding.hypothesis),
         {
@@ -90,8 +90,8 @@ def _explanation(
             "passing": counts.passing, "masked": counts.masked,
         },
         finding.log10_p, finding.log10_corrected, finding.significant,
-        tuple(rule_atoms(space, finding.hypothesis)), tuple(_proof(found, signature, localised, finding, number)),
-        tuple(rivals[:_MOST_RIVALS]), len(rivals), tuple(_notes(finding, rule_atoms(space, finding.hypothesis))),
+        tuple(atoms), tuple(_proof(found, signature, localised, finding, number)),
+        tuple(rivals[:_MOST_RIVALS]), len(rivals), tuple(_notes(finding, atoms)),
         finding,
     )  # fmt: skip
 
@@ -241,7 +241,6 @@ def to_text(told: Sequence[Explanation], share: Coverage | None = None, proofs: 
         lines.append(share.text())
         for near in share.nearest[:5] if told else ():
             words = " ".join(f"{axis}={value}" for axis, value in near.axes.items())
-            lines.append(
-                f"  untested, {near.distance} axis value{'s' * (near.distance != 1)} from {near.failing}: {words}"
-            )
+            away = "1 axis value" if near.distance == 1 else f"{near.distance} axis values"
+            lines.append(f"  untested, {away} from {near.failing}: {words}")
     return "\n".join(lines).rstrip() + "\n"

@@ -8,7 +8,7 @@ never wrong: it is evaluated on every case of the run before it is handed out.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from rmcp.diagnose.features import Features, Version
 from rmcp.diagnose.predicates import Atom, Op
@@ -42,8 +42,8 @@ def expression_of(
         if _agrees(text, facts, inside):
             return text
     ids = [case.id for (case, _), held in zip(cells, inside, strict=True) if held]
-    text = _listed("id", ids)
-    return text if text and _agrees(text, facts, inside) else ""
+    listed = _listed("id", ids)
+    return listed if listed and _agrees(listed, facts, inside) else ""
 
 
 def facts_for(case: Case, machine: Mapping[str, object]) -> dict[str, object]:
@@ -73,13 +73,13 @@ def _part(
     holds = [atom.holds(features) for _, features in cells]
     axes = sorted({axis for case, _ in cells for axis in case.axes})
     for axis in axes:
-        text = _by_values(axis, [case.axes.get(axis, "") for case, _ in cells], holds)
-        if text:
-            return text
+        listed = _by_values(axis, [case.axes.get(axis, "") for case, _ in cells], holds)
+        if listed:
+            return listed
     for name in sorted({name for case, _ in cells for name in case.args}):
-        text = _by_values(name, [as_text(case.args.get(name, "")) for case, _ in cells], holds)
-        if text:
-            return text
+        listed = _by_values(name, [as_text(case.args.get(name, "")) for case, _ in cells], holds)
+        if listed:
+            return listed
     return None
 
 
@@ -111,8 +111,3 @@ def quoted(value: str) -> str:
         if mark not in plain and "\n" not in plain:
             return f"{mark}{plain}{mark}"
     return ""
-
-
-def evaluate_all(test: Callable[[Features], bool], cells: Iterable[tuple[Case, Features]]) -> list[bool]:
-    """One truth value for each cell."""
-    return [test(features) for _, features in cells]

@@ -17,6 +17,7 @@ _RESIDUE_FEATURES = ("c", "k", "h", "w", "n", "gemm_m", "gemm_n", "gemm_k")
 _MOST_CATEGORIES = 64  # more values than this name cases one by one, which explains nothing
 _MOST_CUTS = 24  # thresholds of one feature; evenly thinned beyond it (boundary finds the exact edge later)
 _EQUAL_NUMBERS = 12  # a number is also offered as "== v" while it has at most this many values
+_COINCIDENCE = 0.6  # extra cost of a property that small sets of sizes often share by chance
 _DERIVED = 0.3  # extra cost of a quantity that the reader has to compute
 
 
@@ -95,9 +96,15 @@ def offered(cases: Sequence[Features], axes: Iterable[str] = ()) -> list[Atom]:
             values.setdefault(name, set()).add(value)
     atoms: list[Atom] = []
     for name in sorted(values):
-        derived = 0.0 if name in plain else (_DERIVED if "*" in name or "_" in name else 0.1)
+        derived = 0.0 if name in plain else _extra(name)
         atoms.extend(_atoms_of(name, values[name], 1.0 + derived))
     return atoms
+
+
+def _extra(name: str) -> float:
+    if name.startswith("pow2_"):
+        return _COINCIDENCE
+    return _DERIVED if "*" in name or "_" in name else 0.1
 
 
 def _atoms_of(name: str, values: set[Value], cost: float) -> list[Atom]:

@@ -1,0 +1,36 @@
+"""The full product of a run's matrix: the cells that `reduce`, a selection or a shard left out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from rmcp.errors import UserError
+from rmcp.matrix.model import Case
+from rmcp.runs.model import Run
+
+_MOST = 20_000  # cells; beyond it the run's own cells are all that is looked at
+
+
+def product_of(run: Run) -> tuple[Sequence[Case], str]:
+    """All cases of the run's matrix without `reduce`, and a remark when they cannot be had."""
+    from rmcp.matrix.expand import expand
+    from rmcp.matrix.load import load_text
+
+    matrix = run.manifest.get("matrix")
+    text, path = (matrix.get("text"), matrix.get("path")) if isinstance(matrix, dict) else (None, None)
+    if not isinstance(text, str) or not text:
+        return (), "the run does not hold its matrix: only its own cells were looked at"
+    try:
+        loaded = load_text(text, str(path or "matrix"))
+        if path and loaded.directory != Path(str(path)).parent:
+            loaded = dataclasses.replace(loaded, directory=Path(str(path)).parent)
+        whole = dataclasses.replace(loaded, reduce=None, limit=max(loaded.limit, _MOST))
+        return expand(whole, use_lock=False).cases[:_MOST], ""
+    except UserError as error:
+        first = str(error).splitlines()[0]
+        return (
+            (),
+            f"the full product could not be expanded ({first}): only the run's own cells were looked at",
+        )
