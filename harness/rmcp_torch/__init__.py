@@ -9,7 +9,7 @@ _PUBLIC = {
     "patch_model": "rmcp_torch.workarounds",
     "safe_conv2d": "rmcp_torch.workarounds",
     "apply_policy": "rmcp_torch.workarounds",
-    "capture": "rmcp_torch.capture",
+    "capture": "rmcp_torch.recording",
 }
 
 __all__ = ["apply_policy", "capture", "patch_model", "safe_conv2d"]
