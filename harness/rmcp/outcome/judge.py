@@ -21,12 +21,14 @@ from rmcp.outcome.evidence import (
     Incident,
     gather,
 )
+from rmcp.outcome.fingerprint import warning
 from rmcp.outcome.judgement import SIGNATURE_RULE, Judgement
 from rmcp.outcome.recognition import Recognition
 from rmcp.outcome.signature import signature_of
-from rmcp.outcome.words import Cause, DeviceEvent, Outcome
+from rmcp.outcome.words import CAUSE_TEXT, Cause, DeviceEvent, Outcome
 
 _MESSAGE_LIMIT = 300  # characters of Judgement.message: one terminal line or two
+_FIRST_CAUSES = frozenset({Outcome.ERROR, Outcome.MISMATCH, Outcome.OOM})
 # Signals that mean the process itself broke; a SIGKILL or SIGTERM that we did not send came from outside.
 _OUTSIDE_SIGNALS = frozenset({"SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGXCPU"})
 
@@ -167,6 +169,7 @@ def judge(
     device_events: Sequence[Incident] = (),
     silent_s: float = 45.0,
     case_id: str = "",
+    meant_rocm: str = "",
 ) -> Judgement:
     """Judge one attempt.
 
@@ -174,6 +177,8 @@ def judge(
     the incidents that were open on its device, with their owners, ``silent_s`` the stall budget of the case in
     seconds: a case whose life was over counts as progressing when its last heartbeat is younger than that.
     Incidents that ``case_id`` itself owns (an earlier attempt of it) make nobody collateral.
+    ``meant_rocm`` is the ROCm version that the runtime should have loaded (or torch.version.hip): when the driver's
+    line tells of another one, a note says so.
     """
     others = [incident for incident in device_events if not case_id or incident.owner != case_id]
     evidence = gather(attempt, kernel=kernel, incidents=others, silent_s=silent_s)
@@ -201,7 +206,7 @@ def judge(
         device=_device_of(evidence, outcome, recognition),
         source=source,
         fields=fields,
-        notes=tuple(_notes(evidence, outcome)),
+        notes=tuple(_notes(evidence, outcome, meant_rocm or str(attempt.observed.get("hip") or ""))),
         rule=SIGNATURE_RULE,
     )
 
@@ -276,13 +281,14 @@ def _device_of(e: Evidence, outcome: Outcome, recognition: Recognition) -> Devic
     return max(cause, e.device, key=order.index)
 
 
-def _notes(e: Evidence, outcome: Outcome) -> list[str]:
+def _notes(e: Evidence, outcome: Outcome, meant_rocm: str) -> list[str]:
     """What is true beside the outcome and would be lost otherwise."""
     attempt = e.attempt
     notes = [f"leaked process {leak.pid} ({leak.command}) was killed" for leak in attempt.leaked]
     notes += [f"result channel: {text}" for text in attempt.protocol]
     notes += list(attempt.remarks)
-    if outcome in (Outcome.ERROR, Outcome.MISMATCH, Outcome.OOM) and (attempt.signal or e.killed):
+    reported = attempt.error is not None or outcome is Outcome.MISMATCH
+    if outcome in _FIRST_CAUSES and reported and (attempt.signal or e.killed):
         how = "was killed by rmcp" if e.killed else f"died by {attempt.signal}"
         notes.append(f"afterwards the process {how}; the first cause counts")
     if outcome is Outcome.CRASH and attempt.signal in _OUTSIDE_SIGNALS and not e.best[0]:
@@ -291,6 +297,9 @@ def _notes(e: Evidence, outcome: Outcome) -> list[str]:
         )
     if attempt.deadline is not None and not e.killed:
         notes.append("its budget ran out while it was already leaving by itself")
+    caution = warning(e.best[0].runtime_hint, meant_rocm)
+    if caution:
+        notes.append(caution)
     also = [str(cause) for cause in e.best[0].also]
     if also and outcome not in (Outcome.PASS, Outcome.WARN):
         notes.append("the text also names: " + ", ".join(also))
@@ -305,7 +314,7 @@ def _because(e: Evidence) -> str:
     best = e.best[0]
     if not best or best.cause in (Cause.UNKNOWN_ABORT, Cause.SEGFAULT):
         return f": {best.line.strip()}" if best.line else ""
-    text = f": {str(best.cause).replace('_', ' ')}"
+    text = f": {CAUSE_TEXT[best.cause]}"
     return text + (f" in {best.fields['kernel']}" if best.fields.get("kernel") else "")
 
 

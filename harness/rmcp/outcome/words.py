@@ -127,3 +127,23 @@ def class_of(outcome: Outcome, signal: str | None = None) -> OutcomeClass:
     if outcome is Outcome.OOM and signal is not None:
         return OutcomeClass.DIED
     return OUTCOMES[outcome].klass
+
+
+# A cause as people say it, for messages and titles.
+CAUSE_TEXT: dict[Cause, str] = {
+    Cause.APERTURE_VIOLATION: "GPU aperture violation",
+    Cause.MEMORY_ACCESS_FAULT: "GPU memory access fault",
+    Cause.ILLEGAL_INSTRUCTION: "illegal instruction",
+    Cause.GPU_HANG_RESET: "GPU hang or reset",
+    Cause.OUT_OF_MEMORY: "out of memory",
+    Cause.NO_KERNEL_IMAGE: "no kernel for this GPU",
+    Cause.MISSING_LIBRARY_KERNELS: "library without kernels for this GPU",
+    Cause.MIOPEN_ERROR: "MIOpen error",
+    Cause.HIP_INIT_ERROR: "GPU could not be opened",
+    Cause.DEVICE_ASSERT: "assertion in a GPU kernel",
+    Cause.SEGFAULT: "segmentation fault",
+    Cause.CPU_OOM_KILL: "killed by the kernel for lack of memory",
+    Cause.UNKNOWN_ABORT: "abort",
+    Cause.PYTHON_EXCEPTION_OTHER: "exception",
+    Cause.NONE: "no known cause",
+}
