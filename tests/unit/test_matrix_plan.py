@@ -86,11 +86,11 @@ EXPLAINED = [
         ["OUT: excluded at", line_of("env: no-sdma}, reason"), "not interesting"],
     ),
     ("full[patched/channels_last/float16/42/c3-k3]", ["IN: added at", line_of("why: "), "user report"]),
-    ("full[this/channels_last/float16/c3-k3]", ["IN: a row of the 2-way covering array", line_of("reduce: {st")]),
+    ("full[this/channels_last/float16/c3-k3]", ["IN: a row of the 2-way", line_of("reduce: {st")]),
     ("this/channels_last/float16/32/c3-k3", ["IN: a row of the 2-way covering array"]),
     (
         "full[this/contiguous/float32/44/c3-k3]",
-        ["OUT: not a row of the 2-way", "h=44, shape=c3-k3: full[", "set at", line_of("h == 44"), "requires at"]
+        ["OUT: not a row of the 2-way", "h=44, shape=c3-k3: full[", line_of("h == 44"), "requires at"]
         + [line_of("needs: \"rocm"), "where gfx == gfx1010 and groups == 2 holds", "expects at"],
     ),
 ]

@@ -13,6 +13,7 @@ from rmcp.matrix.expressions import Expression
 from rmcp.outcome.words import Cause, Outcome
 
 MATRIX_FORMAT = "1"  # the `rmcp:` key of the file
+EXPECT_SUFFIX = ".expect.yaml"
 DEFAULT_LIMIT = 20_000  # cases; more than a day's run is nearly always a forgotten `reduce`
 
 
@@ -171,6 +172,11 @@ class Matrix:
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     limit: int = DEFAULT_LIMIT
     names: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def expect_path(self) -> Path:
+        """Where the matrix's expectations of their own file are, whether or not there is one."""
+        return self.path.with_name(self.path.name.removesuffix(".yaml").removesuffix(".yml") + EXPECT_SUFFIX)
 
     @property
     def compare_axes(self) -> tuple[str, ...]:

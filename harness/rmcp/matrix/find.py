@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rmcp.errors import UserError
+from rmcp.matrix.document import EXPECT_SUFFIX
 from rmcp.matrix.errors import did_you_mean
-from rmcp.matrix.load import EXPECT_SUFFIX
 
 DEFAULT_MATRIX = "conv2d"
 SUFFIXES = (".yaml", ".yml")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rmcp.errors import UserError
 from rmcp.matrix.axes import check_clashes, read_axes
-from rmcp.matrix.document import DEFAULT_LIMIT, MATRIX_FORMAT, Matrix, Patch, Profile, Reduce
+from rmcp.matrix.document import DEFAULT_LIMIT, EXPECT_SUFFIX, MATRIX_FORMAT, Matrix, Patch, Profile, Reduce
 from rmcp.matrix.errors import MatrixError
 from rmcp.matrix.facts import known_names
 from rmcp.matrix.nodes import Mapping as MapNode
@@ -32,7 +32,6 @@ TOP_KEYS = (
     "limits",
 )
 PROFILE_KEYS = ("doc", "select", "reduce", "set", "limits")
-EXPECT_SUFFIX = ".expect.yaml"
 _MOST_CASES = 5_000_000  # an upper bound for `limits.cases`: the plan is kept in memory, about 1.5 kB a case
 
 
