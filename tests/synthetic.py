@@ -120,8 +120,8 @@ def case(axes: Mapping[str, str], outcome: Outcome = Outcome.PASS, **changes: An
     rest = {axis: value for axis, value in axes.items() if axis != "runtime"}
     values: dict[str, Any] = {
         "id": name,
-        "key": hashlib.sha256(name.encode()).hexdigest(),
-        "row": hashlib.sha256(repr(sorted(rest.items())).encode()).hexdigest(),
+        "key": hashlib.sha256(name.encode("utf-8", "replace")).hexdigest(),
+        "row": hashlib.sha256(repr(sorted(rest.items())).encode("utf-8", "replace")).hexdigest(),
         "workload": "conv2d",
         "axes": dict(axes),
         "args": {

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from rmcp.outcome.words import OUTCOMES
-from rmcp.report.facts import matrix_path, started_of, title_of
+from rmcp.report.facts import started_of, title_of
 from rmcp.report.files import write_atomically
 from rmcp.report.plain import one_line
+from rmcp.report.repro import rmcp_command
 from rmcp.report.tally import Tally, is_bad, is_known, tally
 from rmcp.runs.model import CaseRecord, Run
 
@@ -26,11 +27,12 @@ _STEPS = (
 )
 
 
+_INERT = {ord(char): f"&#{ord(char)};" for char in "\\`*[]#|<>~&@$"}
+
+
 def cell(text: object, limit: int = 200) -> str:
     """Text that stays inside one table cell: no markup, no pipe, no line break, no mention, no HTML."""
-    out = one_line(text, limit)
-    for char in "\\`*_{}[]()#+!|<>~&@$":
-        out = out.replace(char, f"&#{ord(char)};")
+    out = one_line(text, limit).translate(_INERT)
     # GitHub turns bare addresses and `#1` into links; a joiner after the colon keeps them text.
     return out.replace("://", "&#58;//").replace("www.", "www&#46;")
 
@@ -88,7 +90,7 @@ def _lines(run: Run, counted: Tally, step: tuple[int, int, int, int]) -> Iterato
             "",
             "Run the first again:",
             "",
-            *fenced(f"rmcp run {matrix_path(run)} --case '{bad[0].id}'"),
+            *fenced(rmcp_command(run, bad[0])),
         )
     expected = [case for case in run.cases if is_known(case)]
     if expected and known_limit:

@@ -7,9 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from rmcp.outcome.words import OUTCOMES, Outcome, OutcomeClass, Verdict, class_of
+from rmcp.report.plain import number
 from rmcp.runs.model import CaseRecord, Run
 
 _FAILED_CLASSES = (OutcomeClass.FAILED_SILENTLY, OutcomeClass.FAILED, OutcomeClass.DIED)
+_WAYS_SAID = 4  # outcomes named in the verdict sentence; the chips below it name all of them
 _PROOFS = 200  # case ids kept per cluster; the count says how many there are
 
 
@@ -98,10 +100,11 @@ def _ways(cases: Iterable[CaseRecord]) -> str:
         counts[case.outcome] += 1
         causes.setdefault(case.outcome, Counter())[str(case.cause)] += 1
     parts = []
-    for outcome, count in counts.most_common():
+    rest = sum(count for _, count in counts.most_common()[_WAYS_SAID:])
+    for outcome, count in counts.most_common(_WAYS_SAID):
         named = [cause for cause, _ in causes[outcome].most_common(3) if cause != "none"]
         parts.append(f"{count:,} {outcome}" + (f" ({', '.join(named)})" if named else ""))
-    return _list(parts)
+    return _list([*parts, f"{rest:,} in other ways"] if rest else parts)
 
 
 def _sentence(run: Run, bad: list[CaseRecord], counts: Mapping[str, int]) -> tuple[str, str]:
@@ -146,6 +149,12 @@ def _shared(cases: list[CaseRecord]) -> dict[str, str]:
     return common
 
 
+def _importance(cluster: Cluster) -> tuple[bool, int, int, str]:
+    """What failed before what has no verdict, unexpected before known, many before few."""
+    unknown = OUTCOMES[cluster.outcome].klass is OutcomeClass.NO_VERDICT
+    return unknown, cluster.known - cluster.count, -cluster.count, cluster.signature
+
+
 def clusters(cases: Iterable[CaseRecord]) -> tuple[Cluster, ...]:
     """Clusters of the cases that failed or lost their verdict, largest first."""
     everything = list(cases)
@@ -180,7 +189,7 @@ def clusters(cases: Iterable[CaseRecord]) -> tuple[Cluster, ...]:
                 cases=tuple(case.id for case in members[:_PROOFS]),
             )
         )
-    found.sort(key=lambda cluster: (-(cluster.count - cluster.known), -cluster.count, cluster.signature))
+    found.sort(key=_importance)
     return tuple(found)
 
 
@@ -211,6 +220,6 @@ def tally(run: Run) -> Tally:
         mark=mark,
         sentence=sentence,
         clusters=clusters(run.cases),
-        seconds=sum(attempt.duration_s for case in run.cases for attempt in case.attempts),
+        seconds=sum(number(attempt.duration_s) for case in run.cases for attempt in case.attempts),
         problems=len(run.problems),
     )

@@ -98,7 +98,8 @@ export class CompareView extends View {
     const said = cell.message.codes[row] < 0 ? '' : cell.message.pool[cell.message.codes[row]];
     cells[at].replaceChildren(...(why !== 'none' ? [el('code', { class: 'cause' }, why), ' '] : []), said);
     cells[at++].title = said;
-    cells[at].textContent = this.shownAxes.map((axis) => (axis.codes[row] < 0 ? '' : axis.values[axis.codes[row]])).join(' / ');
+    const way = this.cells.map((side) => (side.outcome.codes[row] < 0 ? '–' : side.outcome.pool[side.outcome.codes[row]])).join(' → ');
+    cells[at].textContent = `${way} · ${this.shownAxes.map((axis) => (axis.codes[row] < 0 ? '' : axis.values[axis.codes[row]])).join(' / ')}`;
   }
 
   // The side whose message explains the row: where its change shows, or the baseline for a fix.
