@@ -15,16 +15,16 @@ def environment_markdown(base: Knowledge | None = None) -> str:
     lines = [
         "# Environment variables",
         "",
-        "<!-- Made from harness/rmcp/device/environment.json by `python -m rmcp.device.docs`; edit that file. -->",
+        "<!-- Made by `python -m rmcp.device.docs` from harness/rmcp/device/environment.json: edit that. -->",
         "",
         base.about,
         "",
-        f"Knowledge of {base.version}, {len(base.variables)} variables. `rmcp plan` and a run check a matrix against it;",
-        "`rmcp doctor --env` checks your shell, `rmcp doctor --env NAME=VALUE ...` any values.",
+        f"Knowledge of {base.version}, {len(base.variables)} variables. `rmcp plan` and a run check a matrix",
+        "against it; `rmcp doctor --env` checks your shell, `rmcp doctor --env NAME=VALUE ...` any values.",
         "",
         "## When a variable is read",
         "",
-        "A change after that moment is ignored, which is why rmcp starts a fresh process for every environment.",
+        "A change after that moment is ignored: rmcp starts a fresh process for every environment.",
         "",
         *_table(("class", "read"), ((name, text) for name, text in base.classes.items())),
         "",
@@ -33,7 +33,7 @@ def environment_markdown(base: Knowledge | None = None) -> str:
         *_traps(base),
     ]
     for component, title in base.components.items():
-        group = [one for one in base.variables.values() if one.component == component]
+        group = [one for one in base.variables.values() if one.component == component and one.described]
         if group:
             heading = "Read by nothing" if component == "none" else title
             lines += ["", f"## {heading}", "", *_component(group)]
@@ -42,13 +42,17 @@ def environment_markdown(base: Knowledge | None = None) -> str:
     lines += _table(
         ("pattern", "effect"), ((f"`{one.pattern.pattern}`", one.entry.effect) for one in families)
     )
+    named = ", ".join(f"`{one.name}`" for one in base.variables.values() if not one.described)
     lines += [
         "",
-        "## Kernel parameters of amdgpu",
+        "## Known by name",
         "",
-        "No environment variables, but mistaken as often. Set them",
+        "MIOpen declares these, so they are no misspellings, and their values are",
     ]
-    lines += ["with the commands of `rmcp doctor --kernel-params NAME=VALUE`.", ""]
+    lines += ["checked by kind (bool, number, text); what they do is not described here.", "", named]
+    lines += ["", "## Kernel parameters of amdgpu", "", "No environment variables, but mistaken as often. "]
+    lines[-1] += "`rmcp doctor --kernel-params NAME=VALUE` prints the commands that set them."
+    lines.append("")
     lines += _table(
         ("parameter", "default", "what it is", "on RDNA1"),
         ((f"`{one.name}`", one.default or "(empty)", one.what, one.rdna1) for one in PARAMETERS.values()),

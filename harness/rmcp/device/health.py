@@ -214,12 +214,12 @@ def _case_ended(state: State, event: CaseEnded) -> tuple[State, tuple[Action, ..
     if not event.reaped:
         state = _open(state, event.case, event.at)
         state, actions = _condemn(
-            state, event.at, f"{event.case} could not be killed and may still use the device"
+            state, event.at, f"{event.case} could not be killed and may still use the device", named=True
         )
         return state, watch + actions
     if event.device is DeviceEvent.LOST:
         state = _open(state, event.case, event.at)
-        state, actions = _condemn(state, event.at, f"the device was lost in {event.case}")
+        state, actions = _condemn(state, event.at, f"the device was lost in {event.case}", named=True)
         return state, watch + actions
     if event.died or event.device is not DeviceEvent.NONE:
         state = replace(_open(state, event.case, event.at), health=_at_least_suspect(state.health))
@@ -277,10 +277,10 @@ def _at_least_suspect(health: Health) -> Health:
     return Health.SUSPECT if health is Health.HEALTHY else health
 
 
-def _condemn(state: State, at: float, reason: str) -> tuple[State, tuple[Action, ...]]:
+def _condemn(state: State, at: float, reason: str, named: bool = False) -> tuple[State, tuple[Action, ...]]:
     state = _open(state, state.recent[-1] if state.recent else "", at)
     owner = state.incident.owner if state.incident is not None else ""
-    if owner and owner not in reason:
+    if owner and not named:
         reason += f"; first trouble: {owner}"
     return replace(state, health=Health.CONDEMNED, pending="", reason=reason), (Block(reason),)
 

@@ -20,7 +20,7 @@ _JOIN_LINES = 40  # a page fault report is 10 lines; other devices may talk in b
 _PREFIX = re.compile(
     r"^(?:\d+,\d+,\d+,[^;]*;"  # /dev/kmsg
     # dmesg, and journalctl -o short-monotonic
-    r"|(?:<\d+>)?\s*\[\s*\d+\.\d+\]\s*(?:\[[TC]\s*\d+\]\s*)?(?:(?:[\w.-]+ )?kernel: )?"
+    r"|(?:<\d+>)?\s*\[\s*\d+\.\d+\]\s*(?:\[\s*[TC]\d+\]\s*)?(?:(?:[\w.-]+ )?kernel: )?"
     # journalctl's other forms
     r"|(?:\w{3} [ \d]\d [\d:]{8}|\d{4}-\d\d-\d\dT\S+|\d+\.\d+) \S+ kernel: (?:\[\s*\d+\.\d+\]\s*)?"
     r")"
@@ -93,7 +93,7 @@ _RULES = (
     _rule(
         "segfault",
         DeviceEvent.NONE,
-        r"(?:^|\btraps: )(?P<process>\S.{0,62}?)\[(?P<pid>\d+)\]:? (?:segfault at |trap |general protection)",
+        r"(?:\btraps: |^)(?P<process>\S.{0,62}?)\[(?P<pid>\d+)\]:? (?:segfault at |trap |general protection)",
     ),
     _rule(
         "hung-task",
@@ -212,16 +212,16 @@ def attribute(events: Sequence[KernelEvent], pid: int | Iterable[int]) -> Attrib
     device.
     """
     pids = {pid} if isinstance(pid, int) else set(pid)
-    last: dict[str, KernelEvent] = {}
+    last: dict[str, KernelEvent] = {}  # by device; some drivers' lines do not tell which, those are under ""
+    latest: KernelEvent | None = None
     own, foreign, nameless = [], [], []
     for event in events:
-        named = (
-            event
-            if event.pid is not None
-            else last.get(event.pci) or (last.get("") if not event.pci else None)
-        )
-        if event.pid is not None and event.device is not DeviceEvent.NONE:
-            last[event.pci] = last[""] = event
+        if event.pid is not None:
+            named: KernelEvent | None = event
+            if event.device is not DeviceEvent.NONE:
+                latest = last[event.pci] = event
+        else:
+            named = last.get(event.pci) or last.get("") if event.pci else latest
         if named is None or (event.pid is None and event.device is DeviceEvent.NONE):
             nameless.append(event)
         elif named.pid in pids:

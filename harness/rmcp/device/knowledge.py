@@ -55,6 +55,7 @@ class Variable:
     needs_args: NeedsArgs | None = None
     default_from: Mapping[str, str] = field(default_factory=dict)
     private: bool = False  # rmcp gives each env set its own value
+    described: bool = True  # False: only its name and kind are known
     cuda: bool = False  # CUDA reads it although ROCm does not
 
 
@@ -107,6 +108,13 @@ def read_knowledge(text: str) -> Knowledge:
             if name in variables:
                 raise ValueError(f"environment.json names {name} twice")
             variables[name] = _variable(name, entry)
+    declared = raw["declared"]
+    for kind, names in declared["kinds"].items():
+        common = {key: declared[key] for key in ("component", "read", "source", "effect")}
+        for name in names:
+            if name in variables:
+                raise ValueError(f"environment.json names {name} twice")
+            variables[name] = Variable(name=name, kind=kind, described=False, **common)
     for variable in variables.values():
         for word, table in (("class", "classes"), ("component", "components"), ("source", "sources")):
             value = variable.read if word == "class" else getattr(variable, word)

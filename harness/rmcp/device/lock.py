@@ -166,6 +166,9 @@ class DeviceLock:
         if fd is not None:
             # The file stays: removing it would let two runs lock two different files of the same name.
             os.ftruncate(fd, 0)
+            # Explicitly, and not by close alone: a child between fork and exec still has a copy of the
+            # descriptor.
+            fcntl.flock(fd, fcntl.LOCK_UN)
             os.close(fd)
 
     def owner(self) -> Owner | None:

@@ -60,6 +60,10 @@ def invalid(variable: Variable, value: str) -> Invalid | None:
             "write 0 or 1",
             True,
         )
+    if variable.kind == "miopen-word" and text.upper() not in variable.accepts:
+        if _integer(text) is None:
+            return Invalid("MIOpen throws std::invalid_argument on this word", fix, True)
+        return Invalid("not one of MIOpen's numbers", fix)
     if variable.kind == "enum" and text.upper() not in variable.accepts:
         return Invalid("not a value that MIOpen knows", fix)
     if variable.kind == "int":

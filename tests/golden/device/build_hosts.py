@@ -1,7 +1,8 @@
-"""Writes the captured hosts (``<name>.json``, the format of `rmcp doctor --save`) from what is known of the cards.
+"""Writes the captured hosts (``<name>.json``, the format of `rmcp doctor --save`) from what is known of the
+cards.
 
-The values follow amdgpu's and KFD's sysfs formats and real reports (simd_count, gfx_target_version, ids, VRAM); no
-machine of anybody was copied. Run it after a change: ``python tests/golden/device/build_hosts.py``.
+The values follow amdgpu's and KFD's sysfs formats and real reports (simd_count, gfx_target_version, ids,
+VRAM); no machine of anybody was copied. Run it after a change: ``python tests/golden/device/build_hosts.py``.
 """
 
 from __future__ import annotations
