@@ -1,4 +1,5 @@
-"""`rmcp explain RUN`: which factors cause each failure; with --probe, runs the cells that tell the rules apart."""
+"""`rmcp explain RUN`: which factors cause each failure; with --probe, runs the cells that tell the rules
+apart."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@ rule stands."""
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -108,7 +109,7 @@ def _spread(cells: Sequence[Cell]) -> list[Cell]:
 def _beside(values: Sequence[int], own: Any) -> list[int]:
     """Numbers next to and between the ones seen, and doubled and halved own ones."""
     wanted: list[int] = []
-    for low, high in zip(values, values[1:], strict=False):
+    for low, high in itertools.pairwise(values):
         wanted += [(low + high) // 2, high - 1, low + 1]
     if _is_number(own):
         wanted += [own + 1, own - 1, own * 2, own // 2]
@@ -176,8 +177,9 @@ def explored_text(one: Exploration) -> str:
     rule = rule_text(found.space, explored.finding.hypothesis)
     state = "settled" if explored.settled else "not settled"
     lines.append(
-        f"  {state}: fails iff {rule}: {counts.covered} of {counts.failing}, contradicted by {counts.contradicted} of "
-        f"{counts.passing}; {explored.confirmations} fresh confirmations, {explored.refutations} fresh refutations beside it"
+        f"  {state}: fails iff {rule}: {counts.covered} of {counts.failing}, "
+        f"contradicted by {counts.contradicted} of {counts.passing}; {explored.confirmations} fresh confirmations, "
+        f"{explored.refutations} fresh refutations beside it"
     )
     for atom in rule_atoms(found.space, explored.finding.hypothesis):
         if atom.op in (Op.GE, Op.LT) and atom.low is not None:
