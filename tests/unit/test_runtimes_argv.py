@@ -53,6 +53,7 @@ def test_another_interpreter_does_not_inherit_what_binds_to_ours(tmp_path: Path)
         ({"HSA_ENABLE_VM_FAULT_MESSAGE": "1"}, {"HSA_ENABLE_VM_FAULT_MESSAGE": "1"}),
         ({"AMD_LOG_LEVEL_FILE": "/tmp/x"}, {}),
         ({"PYTEST_CURRENT_TEST": "t", "PYTEST_XDIST_WORKER": "gw0", "COV_CORE_SOURCE": "s"}, {}),
+        ({"RMCP_CRASH_CORPUS": "/c", "RMCP_HIP_ALLOC": "fine"}, {"RMCP_HIP_ALLOC": "fine"}),
         ({"HSA_ENABLE_SDMA": "0", "LANG": "C"}, {"HSA_ENABLE_SDMA": "0", "LANG": "C"}),
     ],
 )

@@ -13,6 +13,7 @@ from rmcp.device.environment import evidence_hiding
 # Of the runner itself: they would differ between runner and worker, so the same case would see two
 # environments.
 _RUNNERS = ("PYTEST_", "COV_CORE_", "RMCP_")
+_INTERCEPTS = "RMCP_HIP_"  # of the preloaded library: a user's choice like LD_PRELOAD itself
 # Of the runner's interpreter: another interpreter with them imports the runner's packages, or does not start.
 _INTERPRETER = (
     "PYTHONPATH",
@@ -39,7 +40,8 @@ def base_environment(parent: Mapping[str, str], *, own_interpreter: bool = True)
     base = {}
     for name, value in parent.items():
         values = hiding.get(name, ())
-        if name.startswith(_RUNNERS) or "*" in values or value in values:
+        ours = name.startswith(_RUNNERS) and not name.startswith(_INTERCEPTS)
+        if ours or "*" in values or value in values:
             continue
         if not own_interpreter and name in _INTERPRETER:
             continue
