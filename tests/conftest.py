@@ -15,6 +15,9 @@ import pytest
 
 pytest_plugins = ["pytester"]
 
+# The many pytest processes of these tests would else compile, and pytest rewrite, every module anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 SECOND_PYTHON = "/usr/bin/python3"
 

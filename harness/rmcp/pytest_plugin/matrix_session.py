@@ -79,9 +79,12 @@ class MatrixSession:
             file = MatrixFile.from_parent(session, path=path, nodeid=path.name)
             items: list[pytest.Item] = []
             for case in cases:
+                # Given as text, so that pytest >= 9.2 splits it into name and parameters as it does when --lf reads
+                # it back from the cache.
                 item = CaseItem.from_parent(
-                    file, name=case.id, case=case, position=len(self._cases), run_case=self._run_item
-                )
+                    file, name=case.id, nodeid=f"{file.nodeid}::{case.id}",
+                    case=case, position=len(self._cases), run_case=self._run_item,
+                )  # fmt: skip
                 if marks:
                     item.add_marker(pytest.mark.rmcp(**dict(case.axes)))
                 self._cases.append(case)
@@ -241,9 +244,8 @@ class MatrixSession:
         if data is None or is_worker(self._config):
             return
         axes = self._axes.setdefault("interned", {}).setdefault(tuple(data["axes"].items()), data["axes"])
-        line = Line(data["id"], axes, data["outcome"], data["verdict"], data["signature"], "")
-        if line.verdict not in (Verdict.EXPECTED.value, Verdict.NO_VERDICT.value):
-            line = Line(line.id, axes, line.outcome, line.verdict, line.signature, data["message"])
+        message = "" if data["verdict"] == Verdict.EXPECTED.value else data["message"]
+        line = Line(data["id"], axes, data["outcome"], data["verdict"], data["signature"], message)
         self._lines.append(line)
         if self._progress is not None:
             self._progress.end(line.verdict in (Verdict.UNEXPECTED.value, Verdict.LATERAL.value))
@@ -336,7 +338,7 @@ class MatrixSession:
             if rows:
                 write("")
                 for row in rows:
-                    write(row, red=not row.startswith("        "))
+                    write(row)
         for trouble in self._troubles:
             write(trouble, yellow=True)
         for run, reports in zip(self._finished, self._reports, strict=True):

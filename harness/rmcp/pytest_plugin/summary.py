@@ -10,6 +10,8 @@ from rmcp.outcome.words import OUTCOMES, Outcome, OutcomeClass, Verdict
 
 _MAX_VALUES = 12  # values of an axis that are listed; the report has them all
 _MAX_SIGNATURES = 12
+_WIDTH = 200  # characters of a line of the summary
+_UNEXPECTED = frozenset({Verdict.UNEXPECTED.value, Verdict.LATERAL.value, Verdict.NEW.value})
 
 
 @dataclass(frozen=True)
@@ -61,19 +63,22 @@ _QUIET = (OutcomeClass.PASSED, OutcomeClass.NOT_RUN)
 
 
 def signature_lines(lines: Iterable[Line]) -> list[str]:
-    """What failed unexpectedly, grouped by signature, most frequent first, with one case as example."""
-    groups: dict[str, list[Line]] = {}
+    """What failed unexpectedly, grouped by signature, most frequent first, with one case as example; behind it
+    what got no verdict, grouped by its reason."""
+    groups: dict[tuple[bool, str], list[Line]] = {}
     for line in lines:
-        if line.verdict in (Verdict.UNEXPECTED.value, Verdict.LATERAL.value, Verdict.NEW.value):
-            groups.setdefault(line.signature or line.outcome, []).append(line)
-    ranked = sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
+        if line.verdict in _UNEXPECTED:
+            groups.setdefault((False, line.signature or line.outcome), []).append(line)
+        elif line.verdict == Verdict.NO_VERDICT.value:
+            groups.setdefault((True, f"{line.outcome}: {line.message}"), []).append(line)
+    ranked = sorted(groups.items(), key=lambda item: (item[0][0], -len(item[1]), item[0][1]))
     out = []
-    for signature, members in ranked[:_MAX_SIGNATURES]:
-        first = members[0]
-        out.append(f"{len(members):5} x {signature}")
-        out.append(f"        {first.id}: {first.message}"[:200])
+    for (quiet, title), members in ranked[:_MAX_SIGNATURES]:
+        out.append(f"{len(members):5} x {title}"[:_WIDTH])
+        if not quiet:
+            out.append(f"        {members[0].id}: {members[0].message}"[:_WIDTH])
     if len(ranked) > _MAX_SIGNATURES:
-        out.append(f"        and {len(ranked) - _MAX_SIGNATURES} more signatures; the report has them all")
+        out.append(f"        and {len(ranked) - _MAX_SIGNATURES} more; the report has them all")
     return out
 
 
@@ -81,7 +86,7 @@ def verdict_line(lines: Sequence[Line], planned: int) -> str:
     """The one sentence: how many as expected, how many not, how many still to run."""
     verdicts = Counter(line.verdict for line in lines)
     outcomes = Counter(line.outcome for line in lines)
-    unexpected = sum(verdicts[word.value] for word in (Verdict.UNEXPECTED, Verdict.LATERAL, Verdict.NEW))
+    unexpected = sum(verdicts[word] for word in _UNEXPECTED)
     outstanding = planned - len(lines) + sum(outcomes[o.value] for o, info in OUTCOMES.items() if info.outstanding)
     words = [f"{verdicts[Verdict.EXPECTED.value]} of {planned} as expected"]
     if unexpected:
