@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import textwrap
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 
 from rmcp.errors import UserError
-from rmcp.matrix.errors import MatrixError
 from rmcp.matrix.expand import expand
-from rmcp.matrix.find import find_matrices, shipped_matrices
+from rmcp.matrix.find import find_matrices, list_matrices
 from rmcp.matrix.load import load_matrix
 from rmcp.matrix.lock import write_lock
 from rmcp.matrix.model import Case
@@ -35,6 +34,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--select", metavar="EXPR", help="only cases for which the expression is true")
     add("--profile", metavar="NAME", help="a profile of the matrix")
     add("--shard", metavar="I/N", help="only part I of N; with --format gha the number of shards, N")
+    add("--after", metavar="RUN", help="what that run proved of the full product, and what to try next")
+    add("--out", type=Path, default=Path("reports"), metavar="DIR", help="folder of the runs (for --after)")
     add("--lock", action="store_true", help="write the rows of `reduce` to its lock file")
     add("--all", action="store_true", help=f"print every case, not only the first {_SHOWN}")
 
@@ -42,7 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the plan of one matrix or of several."""
     if args.list:
-        return _list(find_matrices(args.matrix) if args.matrix else shipped_matrices())
+        return _list(find_matrices(args.matrix) if args.matrix else None)
     paths = find_matrices(args.matrix)
     if len(paths) > 1 and (args.format != "table" or args.explain or args.lock):
         raise UserError(f"{args.matrix} holds {len(paths)} matrices; name one of them for this")
@@ -59,6 +60,9 @@ def _plan(path: Path, args: argparse.Namespace) -> int:
     plan = expand(matrix, args.profile)
     if args.explain:
         print(plan.why(args.explain))
+        return 1
+    if args.after:
+        _after(plan, args.after, args.out)
         return 1
     if args.lock:
         _lock(plan)
@@ -77,19 +81,17 @@ def _plan(path: Path, args: argparse.Namespace) -> int:
     return len(cases)
 
 
-def _list(paths: Iterable[Path]) -> int:
-    for path in paths:
-        try:
-            plan = expand(load_matrix(path))
-        except MatrixError as error:
-            print(f"{path.stem}: {len(error.problems)} mistakes, see `rmcp plan {path}`")
+def _list(paths: list[Path] | None) -> int:
+    for listed in list_matrices(paths):
+        if listed.mistakes:
+            print(f"{listed.name}  {listed.mistakes} mistakes, see `rmcp plan {listed.path}`")
             continue
-        count, seconds = len(plan.cases), plan.estimate_s()
-        print(f"{plan.matrix.name}  {count} cases, about {_duration(seconds)} on a CPU  ({path})")
-        if plan.matrix.doc:
-            print("    " + " ".join(plan.matrix.doc.split()))
-        for profile in plan.matrix.profiles.values():
-            print(f"    --profile {profile.name}" + (f": {profile.doc}" if profile.doc else ""))
+        about = _duration(listed.seconds)
+        print(f"{listed.name}  {listed.cases} cases, about {about} on a CPU  ({listed.path})")
+        if listed.doc:
+            print(textwrap.fill(listed.doc, 100, initial_indent="    ", subsequent_indent="    "))
+        for name, doc in listed.profiles:
+            print(f"    --profile {name}" + (f": {doc}" if doc else ""))
     return 0
 
 
@@ -101,6 +103,26 @@ def _lock(plan: Plan) -> None:
     axes = [axis for axis in plan.matrix.axes if not axis.compare]
     changed = write_lock(reduce.lock, plan.matrix.name, axes, reduce.strength, plan.rows)
     print(f"{'wrote' if changed else 'unchanged:'} {reduce.lock} ({len(plan.rows)} rows)", file=sys.stderr)
+
+
+def _after(plan: Plan, ref: str, reports: Path) -> None:
+    from rmcp.matrix.coverage import measure
+    from rmcp.outcome.words import OUTCOMES, OutcomeClass
+    from rmcp.runs.reader import load_run
+
+    run = load_run(ref, reports)
+    silent = (OutcomeClass.NO_VERDICT, OutcomeClass.NOT_RUN)
+    judged = [case for case in run.cases if OUTCOMES[case.outcome].klass not in silent]
+    failing = [case.axes for case in judged if OUTCOMES[case.outcome].klass is not OutcomeClass.PASSED]
+    found = measure(plan, [case.axes for case in judged], failing)
+    print(f"{plan.matrix.name} after run {run.id}: {found}")
+    if found.strangers:
+        print(f"  {found.strangers} of its cases are not in this matrix any more")
+    if found.nearest:
+        print(f"untested cases nearest to the {len(failing)} failures")
+    for near in found.nearest:
+        axes = "axis" if near.distance == 1 else "axes"
+        print(f"  {near.id}  differs in {near.distance} {axes} from {near.failures} failures")
 
 
 def _table(plan: Plan, cases: tuple[Case, ...], most: int | None) -> None:

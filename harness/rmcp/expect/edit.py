@@ -26,7 +26,8 @@ _WIDE = 4096  # characters a line: do not fold what the user wrote on one line
 @dataclass(frozen=True)
 class Edit:
     """Rules are named by their position in the file. ``also`` maps one to a condition that is joined to its
-    own, ``until`` to its new last day (ISO); ``added`` are new rules as mappings in the order of their keys."""
+    own, ``until`` to its new last day (ISO). ``added`` are new rules, as mappings in the order of their keys.
+    """
 
     dropped: Collection[Position] = ()
     also: Mapping[Position, str] | None = None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from rmcp.errors import UserError
 from rmcp.matrix.document import EXPECT_SUFFIX
-from rmcp.matrix.errors import did_you_mean
+from rmcp.matrix.errors import MatrixError, did_you_mean
 
 DEFAULT_MATRIX = "conv2d"
 SUFFIXES = (".yaml", ".yml")
@@ -56,6 +57,40 @@ def find_matrices(name: str | None) -> list[Path]:
 def shipped_matrices() -> list[Path]:
     """All shipped matrices, sorted by name."""
     return sorted(_matrices_in(shipped_folder()))
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One matrix for a list: ``cases`` and ``seconds`` (rough, on a CPU) of its plan without a profile.
+
+    ``mistakes`` is their number when the matrix cannot be read; everything else is then empty.
+    """
+
+    name: str
+    path: Path
+    doc: str = ""
+    cases: int = 0
+    seconds: float = 0.0
+    profiles: tuple[tuple[str, str], ...] = ()
+    mistakes: int = 0
+
+
+def list_matrices(paths: Iterable[Path] | None = None) -> list[Listed]:
+    """The shipped matrices, or those of ``paths``, each with what it expands to."""
+    from rmcp.matrix.expand import expand
+    from rmcp.matrix.load import load_matrix
+
+    listed = []
+    for path in shipped_matrices() if paths is None else paths:
+        try:
+            plan = expand(load_matrix(path))
+        except MatrixError as error:
+            listed.append(Listed(path.stem, path, mistakes=len(error.problems)))
+            continue
+        profiles = tuple((profile.name, profile.doc) for profile in plan.matrix.profiles.values())
+        doc = " ".join(plan.matrix.doc.split())
+        listed.append(Listed(plan.matrix.name, path, doc, len(plan.cases), plan.estimate_s(), profiles))
+    return listed
 
 
 def _shipped(name: str) -> Path | None:
