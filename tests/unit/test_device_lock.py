@@ -92,7 +92,8 @@ def test_a_forked_child_does_not_keep_what_was_released(tmp_path: Path) -> None:
 
 
 def test_an_execd_child_does_not_keep_it_after_our_death(tmp_path: Path) -> None:
-    spawn = "subprocess.Popen(['sleep', '30'], close_fds=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).pid"
+    silent = "stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL"
+    spawn = f"subprocess.Popen(['sleep', '30'], close_fds=False, {silent}).pid"
     code = HOLDER.replace("time.sleep(60)", "import os; os._exit(0)")
     code = code.replace('print("held"', f"import subprocess; print({spawn}")
     ended = subprocess.run(

@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
             told = [{**dataclasses.asdict(one), "now": facts.parameter(one.name)} for one in wanted]
             print(json.dumps({"parameters": told}, indent=2))
         else:
-            print("\n".join(page.kernel_parameters(facts, _style(), chosen)))
+            _print("\n".join(page.kernel_parameters(facts, _style(), chosen)))
         return 0
     return _everything(args, facts)
 
@@ -97,6 +97,8 @@ def _everything(args: argparse.Namespace, facts: HostFacts) -> int:
     probed: Probed | None = None
     if here and not args.quick:
         pythons = interpreters(os.environ, args.python)
+        if sys.stderr.isatty():  # a cold `import torch` takes a while, and a GPU that hangs the whole deadline
+            print(f"asking {len(pythons)} Pythons and the vendors' tools ...", file=sys.stderr, flush=True)
         probed = probe_all(pythons, tool_s=min(TOOL_S, args.deadline), torch_s=args.deadline)
     log = KernelLog.open() if here else None
     events = parse(log.since_boot()) if log is not None else []
@@ -123,7 +125,7 @@ def _everything(args: argparse.Namespace, facts: HostFacts) -> int:
             lines += page.answers(probed, style)
         if here:
             lines += page.environment(remarks, len(env), style, "your shell")
-        print("\n".join([*lines, *page.verdicts(found, style)]))
+        _print("\n".join([*lines, *page.verdicts(found, style)]))
     return int(any(one.mark is Mark.SUSPICIOUS for one in found))
 
 
@@ -139,7 +141,7 @@ def _env(args: argparse.Namespace, facts: HostFacts) -> int:
         )
     else:
         whose = "given on the command line" if given else "your shell"
-        print("\n".join(page.environment(remarks, len(env), _style(), whose)).lstrip("\n"))
+        _print("\n".join(page.environment(remarks, len(env), _style(), whose)).lstrip("\n"))
     return int(any(one.level is not Level.INFO for one in remarks))
 
 
@@ -198,6 +200,12 @@ def _parameter(word: str) -> tuple[Parameter, str]:
             + "; ".join(f"{one} = {text}" for one, text in known.meanings.items())
         )
     return known, value
+
+
+def _print(text: str) -> None:
+    """Print also where the terminal's encoding lacks a character (a name in os-release, a path)."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    print(text.encode(encoding, "replace").decode(encoding))
 
 
 def _style() -> page.Style:
