@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 _MARKS = (
@@ -51,6 +53,27 @@ def pytest_configure(config: pytest.Config) -> None:
         from rmcp.pytest_plugin.matrix_session import register
 
         register(config)
+    if "RMCP_ISOLATED_FRESH" in os.environ:
+        from rmcp.pytest_plugin.isolated_fresh import register_fresh
+
+        register_fresh(config)
+    elif config.option.rmcp_isolate:
+        _isolate(config)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The mark alone is enough: isolation is loaded when a collected test carries it."""
+    if config.pluginmanager.hasplugin("rmcp-isolated-fresh"):
+        return
+    if any(item.get_closest_marker("rmcp_isolated") is not None for item in items):
+        _isolate(config)
+
+
+def _isolate(config: pytest.Config) -> None:
+    from rmcp.pytest_plugin.isolated_session import register
+
+    register(config)
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:

@@ -27,7 +27,7 @@ _OOM_SCORE = 1000  # when memory runs out the kernel shall take the case, never 
 
 def serve(ends: ChildEnds, fresh: bool = False) -> NoReturn:
     """Life of a child: cases until the command pipe ends, then an orderly exit. ``fresh``: own interpreter."""
-    _prepare(ends, fresh)
+    prepare(ends, fresh)
     decoder = Decoder(ends.marker)
     last: Dict[str, Any] = {}
     served = 0
@@ -40,13 +40,14 @@ def serve(ends: ChildEnds, fresh: bool = False) -> NoReturn:
             served += 1
             last = command
             if not command.get("keep"):
-                _leave(ends, last, fresh)
+                leave(ends, last, fresh)
     if not served:
         os._exit(0)  # a spare that was never used
-    _leave(ends, last, fresh)
+    leave(ends, last, fresh)
 
 
-def _prepare(ends: ChildEnds, fresh: bool) -> None:
+def prepare(ends: ChildEnds, fresh: bool) -> None:
+    """Signals, stack dumper, streams and exit handlers as a fresh process has them. Before anything of the case runs."""
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGALRM):
         signal.signal(number, signal.SIG_DFL)
@@ -182,17 +183,18 @@ def describe(raised: BaseException, phase: str = "") -> Dict[str, str]:
         lines = "".join(traceback.format_tb(raised.__traceback__))
     kind = type(raised)
     name = kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else kind.__module__ + "." + kind.__qualname__
-    return {"type": name, "message": _shorten(message), "traceback": _shorten(lines), "in_phase": phase}
+    return {"type": name, "message": shorten(message), "traceback": shorten(lines), "in_phase": phase}
 
 
-def _shorten(text: str) -> str:
-    if len(text) <= _TEXT_LIMIT:
+def shorten(text: str, limit: int = _TEXT_LIMIT) -> str:
+    """At most about ``limit`` characters, half from each end, with a line that says what is missing."""
+    if len(text) <= limit:
         return text
-    half = _TEXT_LIMIT // 2
+    half = limit // 2
     return "%s\n[rmcp: %d characters left out]\n%s" % (text[:half], len(text) - 2 * half, text[-half:])
 
 
-def _leave(ends: ChildEnds, command: Dict[str, Any], fresh: bool) -> NoReturn:
+def leave(ends: ChildEnds, command: Dict[str, Any], fresh: bool) -> NoReturn:
     """Tear down like a process would: threads, exit handlers, buffers, and native destructors where they matter."""
     ends.send({"t": "phase", "name": "exit", "at": time.monotonic()})
     give_up = time.monotonic() + _THREAD_GRACE_S
@@ -227,5 +229,5 @@ def exec_main(argv: List[str]) -> int:
             ends.send(
                 {"t": "result", "error": describe(raised, "import"), "checks": [], "metrics": {}, "observed": {}, "remarks": []}
             )
-            _leave(ends, {}, True)
+            leave(ends, {}, True)
     serve(ends, fresh=True)

@@ -97,10 +97,12 @@ def _high(fd: int) -> int:
     return moved
 
 
-def fork_child(entry: Callable[[ChildEnds], NoReturn], memory_dump: bool = True) -> Child:
+def fork_child(entry: Callable[[ChildEnds], NoReturn], close_inherited: bool = True) -> Child:
     """Fork a child that owns its descriptors 0, 1 and 2, leads its own session and dies with this process.
 
-    ``entry`` runs in the child and never returns. Raises OSError when there are no processes or descriptors left.
+    ``entry`` runs in the child and never returns. ``close_inherited``: no other descriptor of this process stays
+    open in the child; without it only the guard's own ends are closed, and ``entry`` sees to the rest.
+    Raises OSError when there are no processes or descriptors left.
     """
     marker = os.urandom(MARKER_BYTES)
     pipes: List[int] = []
@@ -134,7 +136,10 @@ def fork_child(entry: Callable[[ChildEnds], NoReturn], memory_dump: bool = True)
             os.dup2(stdout_w, 1)
             os.dup2(stderr_w, 2)
             ends = ChildEnds(_high(command_r), _high(result_w), _high(stacks), marker)
-            _close_all_but({0, 1, 2, ends.command_fd, ends.result_fd, ends.stacks_fd})
+            if close_inherited:
+                _close_all_but({0, 1, 2, ends.command_fd, ends.result_fd, ends.stacks_fd})
+            else:
+                _close_each({*pipes, null} - {0, 1, 2})
             entry(ends)
         except BaseException:
             os.write(2, ("rmcp: the child could not start\n" + traceback.format_exc()).encode("utf-8", "replace"))
@@ -155,6 +160,14 @@ def _close_all_but(keep: Set[int]) -> None:
                 os.close(int(name))
             except OSError:
                 pass
+
+
+def _close_each(fds: Set[int]) -> None:
+    for fd in fds:
+        try:
+            os.close(fd)
+        except OSError:
+            pass
 
 
 class Watch:
@@ -299,6 +312,11 @@ class Watch:
                 self.result, self.result_at = message, now - self.started
             elif kind == "bye":
                 self.farewell = True
+            else:
+                self.heard(message)
+
+    def heard(self, message: Dict[str, Any]) -> None:
+        """Any other frame; there is none for a matrix case."""
 
     def _drain(self) -> None:
         for fd in sorted(self._open):
