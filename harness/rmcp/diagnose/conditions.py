@@ -16,9 +16,15 @@ _SAME = {"out_h*out_w": "hw"}  # feature -> the policy file's word for it
 _PLACES = ("gfx", "rocm", "torch", "kernel", "device", "host")  # said by the scope of the rule
 
 
-def conditions_of(found: Study, explanation: Explanation) -> tuple[dict[str, Any], tuple[str, ...]]:
+def conditions_of(
+    found: Study, explanation: Explanation, settings: Mapping[str, str]
+) -> tuple[dict[str, Any], tuple[str, ...]]:
     """``where`` of a policy rule and remarks on what it cannot say (then it matches more layers than need
-    it)."""
+    it).
+
+    ``settings`` are the axes that change how a layer runs, not which one: what a rule says about them is its
+    scope.
+    """
     where: dict[str, dict[str, Any]] = {}
     notes: list[str] = []
     if explanation.finding is None:

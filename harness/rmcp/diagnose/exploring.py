@@ -178,7 +178,8 @@ def explored_text(one: Exploration) -> str:
     state = "settled" if explored.settled else "not settled"
     lines.append(
         f"  {state}: fails iff {rule}: {counts.covered} of {counts.failing}, "
-        f"contradicted by {counts.contradicted} of {counts.passing}; {explored.confirmations} fresh confirmations, "
+        f"contradicted by {counts.contradicted} of {counts.passing}; "
+        f"{explored.confirmations} fresh confirmations, "
         f"{explored.refutations} fresh refutations beside it"
     )
     for atom in rule_atoms(found.space, explored.finding.hypothesis):

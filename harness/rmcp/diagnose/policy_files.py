@@ -97,9 +97,7 @@ def decision_page(compiled: Compiled, run_id: str) -> str:
             lines.append("  nothing that was tried is sufficient; the best of it:")
             lines.append(f"    {choice.considered[0].text()}")
         else:
-            lines.append(
-                "  nothing was tried that could cure it: the matrix has no other environment, workaround or device"
-            )
+            lines.append("  nothing was tried that could cure it: no other environment, workaround or device")
         lines += [
             f"  rejected: {r.text()}"
             for r in choice.considered[1 if choice.remedy is None else 0 :]

@@ -1,0 +1,128 @@
+"""`rmcp bisect-env CASE`: the smallest set of variables that causes a failure, and the smallest that cures
+it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rmcp.commands._cases import Found
+    from rmcp.diagnose.bisect_env import Answer, Switch
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Options of `rmcp bisect-env`."""
+    from rmcp.commands._cases import configure_case
+
+    configure_case(parser)
+    add = parser.add_argument
+    add(
+        "--try",
+        dest="tries",
+        action="append",
+        default=[],
+        metavar="A=1,B=0",
+        help="a patch to try as a cure first",
+    )
+    add("--no-knowledge", action="store_true", help="only the matrix's own environments and --try")
+    add("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print cause and cure with the number of attempts they took."""
+    from rmcp.commands._cases import find_case, open_oracle
+    from rmcp.diagnose.bisect_env import MIOPEN_SWITCHES, OTHER_SWITCHES, bisect_env
+    from rmcp.diagnose.searching import begin, passes, same_as
+    from rmcp.diagnose.variants import variant
+
+    found = find_case(args.case, args.matrix, args.reports)
+    values = [*_given(args.tries), *_matrix_values(found)]
+    switches: tuple[Switch, ...] = () if args.no_knowledge else (*MIOPEN_SWITCHES, *OTHER_SWITCHES)
+    with open_oracle(found, args) as oracle:
+        began = begin(oracle, found.case, args.signature)
+        same = same_as(began.signature)
+        answer = bisect_env(
+            found.case.env,
+            lambda env: oracle.ask(variant(found.case, env=env), same),
+            lambda env: oracle.ask(variant(found.case, env=env), passes),
+            values,
+            switches,
+        )
+        spent = oracle.spent
+    if args.json:
+        data = {
+            "case": found.case.id, "signature": began.signature, "cause": _plain(answer.cause),
+            "cure": _plain(answer.cure), "notes": list(answer.notes), "attempts": spent,
+            "tried": [{"name": t.name, "env": dict(t.patch), "cured": t.cured} for t in answer.tried],
+            "complete": answer.complete,
+        }  # fmt: skip
+        print(json.dumps(data, indent=1))
+        return 0 if answer.complete else 2
+    print(began.text)
+    for word, one in (("causes", answer.cause), ("cures", answer.cure)):
+        if one is not None and one.patch:
+            print(_told(word, one))
+    for tried in answer.tried:
+        state = "cured" if tried.cured else "no cure" if tried.cured is False else "gave no verdict"
+        print(f"  tried {tried.name}: {state}")
+    for note in answer.notes:
+        print(f"  {note}")
+    print(f"{spent} attempts in all")
+    return 0 if answer.complete else 2
+
+
+def _told(word: str, answer: Answer) -> str:
+    from rmcp.diagnose.bisect_env import minimal_text
+
+    lines = [f"{word}: {minimal_text(answer)}   (from {answer.source})"]
+    if answer.refined:
+        lines.append(f"  these solvers are the part of {answer.refined} that matters")
+    lines.append(
+        f"  {answer.questions} sets tried by {answer.method}; telling that set from all of its size needs "
+        f"{answer.floor:.1f} answers"
+    )
+    return "\n".join([*lines, *(f"  {note}" for note in answer.notes)])
+
+
+def _plain(answer: Answer | None) -> dict[str, object] | None:
+    if answer is None:
+        return None
+    return {
+        "env": dict(answer.patch), "source": answer.source, "refined": answer.refined,
+        "method": answer.method, "questions": answer.questions, "floor": round(answer.floor, 2), "notes": list(answer.notes),
+    }  # fmt: skip
+
+
+def _given(tries: list[str]) -> list[Switch]:
+    from rmcp.diagnose.bisect_env import Switch
+    from rmcp.errors import UserError
+
+    switches = []
+    for text in tries:
+        patch: dict[str, str | None] = {}
+        for part in text.split(","):
+            name, sign, value = part.partition("=")
+            if not name.strip():
+                raise UserError(f"--try {text}: write NAME=VALUE,NAME=VALUE; NAME alone unsets it")
+            patch[name.strip()] = value if sign else None
+        switches.append(Switch(text, patch))
+    return switches
+
+
+def _matrix_values(found: Found) -> list[Switch]:
+    """The environments of the other cases of the run or matrix that differ from this one in nothing else."""
+    from rmcp.diagnose.bisect_env import Switch
+
+    seen: dict[tuple[tuple[str, str | None], ...], Switch] = {}
+    for other in found.run.cases if found.run is not None else ():
+        if dict(other.args) != dict(found.case.args) or dict(other.env) == dict(found.case.env):
+            continue
+        key = tuple(sorted(other.env.items(), key=lambda pair: pair[0]))
+        differ = [axis for axis, value in other.axes.items() if found.case.axes.get(axis) != value]
+        name = "/".join(other.axes[axis] for axis in differ) or other.id
+        # Those that passed in the run are the likeliest cures: they are asked first.
+        if key not in seen:
+            seen[key] = Switch(name, dict(other.env))
+    return list(seen.values())

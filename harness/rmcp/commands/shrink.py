@@ -1,0 +1,63 @@
+"""`rmcp shrink CASE`: the smallest case that still fails the same way, its script and the bug-report
+bundle."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from rmcp.errors import UserError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Options of `rmcp shrink`."""
+    from rmcp.commands._cases import configure_case
+
+    configure_case(parser)
+    add = parser.add_argument
+    add("--out", "-o", type=Path, default=Path("."), metavar="DIR", help="where repro.py and the .zip go")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Minimise, write repro.py and the bundle, say what was left out."""
+    from rmcp.commands._cases import find_case, open_oracle
+    from rmcp.diagnose.bundle import make_bundle
+    from rmcp.diagnose.searching import begin, same_as
+    from rmcp.diagnose.shrink import shrink
+    from rmcp.report.repro import reproducer, shell_command
+
+    found = find_case(args.case, args.matrix, args.reports)
+    with open_oracle(found, args) as oracle:
+        began = begin(oracle, found.case, args.signature)
+        same = same_as(began.signature)
+        shrunk = shrink(found.case, lambda case: oracle.ask(case, same))
+        last = oracle.attempts(shrunk.case, 3)
+        spent = oracle.spent
+    steps = [f"{step.name}: {step.before} -> {_word(step.after)}" for step in shrunk.steps]
+    name = "bug-report-" + shrunk.case.key[:8] + ".zip"
+    bundle = make_bundle(shrunk.case, found.record, found.run, dict(os.environ), steps)
+    script = reproducer(shrunk.case)
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+        (args.out / "repro.py").write_text(script, encoding="utf-8")
+        bundle.write(args.out / name)
+    except OSError as error:
+        raise UserError(f"cannot write into {args.out}: {error}; name another place with --out") from error
+    print(began.text)
+    for step in steps:
+        print(f"  {step}")
+    if not steps:
+        print("  nothing could be left out")
+    like = sum(1 for result in last if result.is_like(began.signature))
+    print(f"smallest: {shrunk.case.id}, {like} of {len(last)} attempts fail the same way")
+    print(f"{spent} attempts, {shrunk.questions} proposals")
+    print(f"script  {args.out / 'repro.py'}   ({shell_command(shrunk.case)})")
+    print(f"bundle  {args.out / name}")
+    if not shrunk.complete:
+        print("the budget ended the search: it may get smaller yet (--budget, --resume)")
+    return 0 if shrunk.complete else 2
+
+
+def _word(value: object) -> str:
+    return "left out" if value is None else str(value)
