@@ -100,6 +100,8 @@ def test_expectations_of_their_own_file(tmp_path: Path) -> None:
     assert second.position.file == str(beside)
     assert second.where is not None
     assert second.where.matches({"a": "y"})
+    assert len(load_text(path.read_text(), str(path), beside=True).expect) == 2
+    assert len(load_text(path.read_text(), str(path)).expect) == 1
     beside.write_text("rmcp: 1\nexpect:\n  - {where: b == y, outcome: [hang], reason: s}\n")
     with pytest.raises(MatrixError, match="unknown name 'b'") as caught:
         load_matrix(path)

@@ -89,7 +89,8 @@ def _list(paths: list[Path] | None) -> int:
         about = _duration(listed.seconds)
         print(f"{listed.name}  {listed.cases} cases, about {about} on a CPU  ({listed.path})")
         if listed.doc:
-            print(textwrap.fill(listed.doc, 100, initial_indent="    ", subsequent_indent="    "))
+            first = textwrap.shorten(listed.doc.partition(". ")[0], 300, placeholder=" ...")
+            print(textwrap.fill(first, 100, initial_indent="    ", subsequent_indent="    "))
         for name, doc in listed.profiles:
             print(f"    --profile {name}" + (f": {doc}" if doc else ""))
     return 0
@@ -131,6 +132,8 @@ def _table(plan: Plan, cases: tuple[Case, ...], most: int | None) -> None:
         f"{matrix.name}: {len(cases)} cases  ({matrix.path}"
         + (f", profile {plan.profile})" if plan.profile else ")")
     )
+    if matrix.doc:
+        print(textwrap.fill(" ".join(matrix.doc.split()), 100, initial_indent="  ", subsequent_indent="  "))
     width = max(len(step.name) for step in plan.steps)
     for step in plan.steps:
         print(f"  {step.name:<{width}}  {step.count:>9,}  {step.note}".rstrip())

@@ -40,13 +40,20 @@ def load_matrix(path: Path) -> Matrix:
 
     Raises MatrixError with all mistakes, UserError when the file cannot be read.
     """
-    beside = path.with_name(path.name.removesuffix(".yaml").removesuffix(".yml") + EXPECT_SUFFIX)
-    return _load(Source(read_text(path), str(path)), beside)
+    return _load(Source(read_text(path), str(path)), _expect_file(path))
 
 
-def load_text(text: str, origin: str) -> Matrix:
-    """The same for a text; ``origin`` is its name in messages, and its folder where relative paths start."""
-    return _load(Source(text, origin), None)
+def load_text(text: str, origin: str, beside: bool = False) -> Matrix:
+    """The same for a text; ``origin`` is its name in messages, and its folder where relative paths start.
+
+    With ``beside`` the expectations beside ``origin`` are read too, as when a run is resumed from the text
+    that it recorded.
+    """
+    return _load(Source(text, origin), _expect_file(Path(origin)) if beside else None)
+
+
+def _expect_file(path: Path) -> Path:
+    return path.with_name(path.name.removesuffix(".yaml").removesuffix(".yml") + EXPECT_SUFFIX)
 
 
 def read_text(path: Path) -> str:
