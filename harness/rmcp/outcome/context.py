@@ -56,6 +56,7 @@ class Core:
     bullet: bool = False
     quoted: bool = False  # mail or issue quote sign
     table: bool = False  # row of a markdown table
+    ticked: bool = False  # begins with a code tick: a quotation inside prose, or a line that is quoted whole
     indent: int = 0
 
 
@@ -69,7 +70,7 @@ def undecorate(line: str) -> Core:
     text = strip_ansi(line[:_LIMIT]).rstrip()
     rest = text.lstrip()
     indent = len(text) - len(rest)
-    logged = comment = heading = bullet = quoted = table = False
+    logged = comment = heading = bullet = quoted = table = ticked = False
     for _ in range(12):  # a line has a handful of prefixes; the bound keeps a hostile line cheap
         rest = rest.lstrip()
         found = _LOG.match(rest)
@@ -89,10 +90,12 @@ def undecorate(line: str) -> Core:
             quoted = True
         elif sign == "|":
             table = rest.count(" | ") > 0
+        elif sign == "`":
+            ticked = True
         elif sign[0] in "-+•‣" or sign[0].isdigit():
             bullet = True
         rest = rest[found.end() :]
-    return Core(rest, logged, comment, heading, bullet, quoted, table, indent)
+    return Core(rest, logged, comment, heading, bullet, quoted, table, ticked, indent)
 
 
 # Words that make a sentence *about* an error out of the words that follow or surround it.
@@ -103,7 +106,8 @@ _ABOUT = re.compile(
     r"|resulting in|(?:dies?|crash(?:es)?|fails?|errors? out|aborts?|ends|stops?|exits?) with|throws?|raises?|triggers?"
     r"|look(?:s|ing)? (?:like|for)|see(?:s|ing)?|same error|similar|grep|match(?:es)?|detects?|downstream|proven"
     r"|look for|check for|search for|treat(?:s|ed)?|classif\w+|recogni[sz]\w+|reports? as|expects?|documented|describes?"
-    r"|saw|observed|issue discovered|root cause|tells you)\b",
+    r"|saw|observed|issue discovered|root cause|tells you)\b"
+    r"|如果|可能|例如|比如|类似|会出现|もし|たとえば",
     re.IGNORECASE,
 )
 _ENDS_IN_PROSE = re.compile(
@@ -134,6 +138,7 @@ _CODE = re.compile(
     r"|[\"'][)\]}]*\s*[,;]\s*(?:#.*|//.*)?$|[\"']\)+\s*:?$|=>\s*[\"']|==\s*[\"']|^\w+\s*=\s*[\[({]?\s*[fru]*[\"']|\bhip(?:Success)\s*[!=]=|[!=]=\s*(?:hip|cuda)Error"
     r"|=\s*0x[0-9a-fA-F]+\s*,|^\"[^\"]*\"\s*:\s*[\[{\"\d]"
 )
+_CALL = re.compile(r"\b\w+!?\(\s*[fruLb]{0,2}[\"'`]")  # a call with a text as its first argument
 _JSON_KEY = re.compile(r"[\"'](?:error|err|message|msg|detail|details|log|stderr|stdout|output|exception|traceback|reason|text)[\"']\s*:\s*[\"'][^\"']*$", re.IGNORECASE)
 # A constant or its description, as headers and lists have them: `hipErrorX (700): text`, `The agent attempted ...`.
 _DEFINES = re.compile(r"(?:hip|cuda)Error\w+|(?:CUDA|HIP)_ERROR_\w+|The agent attempted|an? illegal|(?:unspecified|device-side)\b")
@@ -142,7 +147,7 @@ _EXCEPTION_LEAD = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Res
 _FATAL_LINE = re.compile(r":0:\s*rocdevice\.cpp\s*:\s*\d+\s*:")  # printed by the runtime and by nothing else
 _INTRO = re.compile(
     r"\b(?:lines?|message|errors?|output|something|text|piece|crash|one|looks?)\b[^.\n]{0,60}\b(?:like|such as|similar to|gives? you|resembl\w+)\b"
-    r"|\bsame error|\bfor example\b|\bexamples?\b\s*:|\bif you (?:see|get|encounter|hit)|\btells you\b|\bsymptoms?\b|\bwhen you (?:see|get)|\btypical\b"
+    r"|\b(?:failure|crash|it|this|that|output|error)s? looks? like\b|\bsame error|\bfor example\b|\bexamples?\b\s*:|\bif you (?:see|get|encounter|hit)|\btells you\b|\bwhen you (?:see|get)|\btypical\b"
     r"|\bsimilarit|\bcommon (?:errors?|failures?|issues?)|\btroubleshoot|\bknown (?:errors?|issues?|failures?)|\bmay (?:see|fail|print|show|crash)|\bmight (?:see|fail|print|show)"
     r"|\bwould (?:fail|print|see)|\bexpected (?:output|error|failure)|\bdownstream",
     re.IGNORECASE,
@@ -169,7 +174,9 @@ def only_names(
     if (not device and _PLACEHOLDER.search(matched)) or _ELIDED.search(matched + after[:60]):
         return True
     whole = before + matched + after
-    if not core.logged and "Device-side assertion" not in matched and _CODE.search(whole):
+    if not core.logged and "Device-side assertion" not in matched and (
+        _CODE.search(whole) or _CALL.search(before)
+    ):
         return True
     if _INTRO.search(lead):
         return True
@@ -179,14 +186,20 @@ def only_names(
     bare = before.strip(" \t\"'`*_([{")
     if core.logged and not core.comment:
         return False
-    if (core.comment or core.bullet) and _continues(lead) and _ABOUT.search(lead):
+    if (core.comment or core.bullet) and (_continues(lead) or core.comment) and _ABOUT.search(lead):
         return True
     if quote in "\"'" and quote:
         if not bare:
             return "hipErrorNoBinaryForGpu" not in matched
         if not _JSON_KEY.search(before) and not re.search(r"[:=]\s*[\"']$", before):
             return not (core.bullet and _REPORTS.search(before) and not _ABOUT.search(before))
-    if _PROSE_AFTER.match(after) and (before or core.comment or core.bullet or quote):
+    if _in_literal(before) and "hipErrorNoBinaryForGpu" not in matched:
+        return True
+    if _PROSE_AFTER.match(after) and (before or core.comment or core.bullet or core.ticked or quote):
+        return True
+    if core.ticked and not device and not before and _continues(lead) and len(_WORDS.findall(lead)) >= 4:
+        return True
+    if (core.comment or not device) and _in_ticks(before) and bare and not _EXCEPTION_LEAD.match(before.rpartition("`")[2]):
         return True
     if not bare:
         # A wrapped sentence: what stands on the line above belongs to this one.
@@ -201,6 +214,22 @@ def only_names(
     if re.search(r"[:>\])|!=→]\s*[*_`\"']*\s*$", before):
         return False
     return len(_WORDS.findall(before)) >= 3
+
+
+def _in_literal(before: str) -> bool:
+    """True when a text literal of a source or data file is open; a value of a JSON or key=value log is none."""
+    if before.count('"') % 2 == 0:
+        return False
+    lead = before.rpartition('"')[0]
+    return not _JSON_KEY.search(before) and not lead.endswith("=")
+
+
+def _in_ticks(before: str) -> bool:
+    """True inside `...` in the middle of a sentence; after a colon (`Error: `...``) the quotation is the message."""
+    if before.count("`") % 2 == 0:
+        return False
+    lead = before.rpartition("`")[0].rstrip(" *_\"'([")
+    return bool(lead) and lead[-1] not in ":：→>"
 
 
 def _continues(lead: str) -> bool:

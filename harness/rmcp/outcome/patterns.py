@@ -249,9 +249,9 @@ PATTERNS: tuple[Pattern, ...] = (
     # ---- rocBLAS / Tensile --------------------------------------------------------------------------------
     Pattern(
         "rocblas-tensile-missing", Cause.MISSING_LIBRARY_KERNELS,
-        r"(?:rocBLAS|rocblas) error:\s*Cannot read\s+[^\n]{0,300}?TensileLibrary[^\n]{0,200}?"
+        r"r?oc(?:BLAS|blas) error:\s*(?:Cannot read\s+)?[^\n]{0,300}?TensileLibrary[^\n]{0,200}?"
         r"(?:for GPU arch\s*:\s*(?P<gpu_arch>gfx\w+)|$|\n)",
-        ("rocBLAS error", "rocblas error"),
+        ("ocBLAS error", "ocblas error"),
         "rocBLAS error: Cannot read /opt/rocm/lib/rocblas/library/TensileLibrary.dat: No such file or directory for "
         "GPU arch : gfx1010",
         "rocBLAS tensile_host.cpp, then rocblas_abort (SIGABRT)", "rocblas", wraps=True,
@@ -482,10 +482,10 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "amdgpu-bad-command", Cause.GPU_HANG_RESET,
         r"Illegal (?:instruction|register access|opcode) in command stream|scheduler \S+ is not ready, skipping"
-        r"|Failed to initialize parser -125|Skip scheduling IBs"
+        r"|device lost from bus|SMU: bus error|Failed to initialize parser -125|Skip scheduling IBs"
         r"|SMU: (?:I'm not done|response)[^\n]{0,60}(?:timeout|failed)|\*ERROR\* Waiting for fences timed out",
         ("in command stream", "is not ready, skipping", "Waiting for fences", "SMU: ", "initialize parser",
-         "Skip scheduling"),
+         "Skip scheduling", "lost from bus"),
         "[drm:gfx_v10_0_priv_inst_irq [amdgpu]] *ERROR* Illegal instruction in command stream", _DMESG + ", gfx_v*.c",
         "kernel-log", device=True,
     ),
@@ -530,7 +530,7 @@ PATTERNS: tuple[Pattern, ...] = (
         r"(?:\S*: line \d+:\s*)?(?:\[\d+\]\s*[+-]?\s*)?(?P<pid>\d+ +)?[Ss]egmentation [Ff]ault\b"
         r"|Fatal Python error: Segmentation fault|Signal: Segmentation fault"
         r"|Caught signal 11 \(Segmentation fault|!!!!!!! Segfault encountered|(?:Thread \d+ \"[^\"\n]*\" |Program )?received signal SIGSEGV"
-        r"|\*\*\* SIGSEGV (?:received|\()|(?<![.\w])SIGSEGV\b(?![,)])|signal 11\b|Windows fatal exception: access violation"
+        r"|\*\*\* SIGSEGV (?:received|\()|(?<![.\w])SIGSEGV\b(?![,)])|(?:[Cc]aught|by|[Ff]atal|on|[Rr]eceived|with) signal 11\b|Windows fatal exception: access violation"
         r"|EXCEPTION_ACCESS_VIOLATION|exit(?:ed)?[ _](?:with )?(?:code|status)?[ :=]*(?:-11|139)\b|exit=139|0xC0000005|3221225477",
         ("egmentation fault", "egmentation Fault", "Segfault", "SIGSEGV", "signal 11", "access violation",
          "ACCESS_VIOLATION", "exit", "0xC0000005", "3221225477"),
@@ -559,7 +559,7 @@ PATTERNS: tuple[Pattern, ...] = (
         r"(?:\S*: line \d+:\s*)?(?:\[\d+\]\s*[+-]?\s*)?(?P<pid>\d+ +)?Aborted\b(?=\s*(?:\(core dumped\)|$|\())"
         r"|Fatal Python error: Aborted|Signal: Aborted \(6\)|\*\*\* SIGABRT|(?:Thread \d+ \"[^\"\n]*\" |Program )?received signal SIGABRT|Abort trap\b"
         r"|(?:\[\d+\]\s*)?(?P<pid2>\d+ +)?(?:IOT instruction|abort)\s+\(core dumped\)|zsh: abort|Caught signal 6 \(Aborted"
-        r"|exit(?:ed)?[ _](?:with )?(?:code|status)?[ :=]*(?:-6|134)\b|exit=134|signal 6\b|(?<![.\w])SIGABRT\b(?![,)])|\bSIGIOT\b",
+        r"|exit(?:ed)?[ _](?:with )?(?:code|status)?[ :=]*(?:-6|134)\b|exit=134|(?:[Cc]aught|by|[Ff]atal|on|[Rr]eceived|with) signal 6\b|(?<![.\w])SIGABRT\b(?![,)])|\bSIGIOT\b",
         ("Abort", "abort ", "IOT instruction", "exit", "signal 6", "SIGIOT", "SIGABRT"),
         "Aborted (core dumped)", "shell, CPython faulthandler, Open MPI, absl", "process", rank=Rank.WEAK,
         fields={"signal": "SIGABRT"}, whole=True, expect={"signal": "SIGABRT"},

@@ -37,6 +37,8 @@ _TRACEBACK = re.compile(
 _PARENT_KILLED = re.compile(
     rb"[Rr]eceived sig(?:quit|term)|[Ff]atal signal from worker|[Cc]losing signal|died unexpectedly|shutting down"
 )
+_FENCE = re.compile(rb"^[ >#/*|]*(?:```|~~~)", re.MULTILINE)
+_FENCE_REACH = 64 * 1024  # bytes before a line in which its code fence is looked for
 _SIGNAL_CAUSES: Mapping[str, Cause] = {
     "SIGSEGV": Cause.SEGFAULT,
     "SIGILL": Cause.ILLEGAL_INSTRUCTION,
@@ -279,22 +281,28 @@ def _is_python(data: bytes, line: scan.Line, core: Core, raw: bool) -> bool:
 
 
 def _lead(data: bytes, line: scan.Line, core: Core) -> str:
-    """What leads up to a line: the line above, or above a code fence the sentence that introduces it."""
-    above = [b.decode("utf-8", "backslashreplace") for b in scan.lines_before(data, line, 12)]
-    fenced = False
-    for index, text in enumerate(above):
+    """What leads up to a line: above a code fence the sentence that introduces it, else the line above."""
+    intro = _fence_intro(data, line.offset)
+    if intro is not None:
+        return intro
+    for above in scan.lines_before(data, line, 1 if not core.comment else 3):
+        text = above.decode("utf-8", "backslashreplace")
         bare = text.strip().lstrip(">#/* ")
-        if bare.startswith(("```", "~~~")):
-            fenced = True
-            continue
-        if not bare:
-            if index == 0 and not fenced:
-                return ""
-            continue
-        if fenced or index == 0 or core.comment:
-            return undecorate(text).text if not bare.startswith("#") else bare
-        return ""
+        if bare:
+            return bare if text.lstrip().startswith("#") else undecorate(text).text
+        if not core.comment:
+            break
     return ""
+
+
+def _fence_intro(data: bytes, offset: int) -> str | None:
+    """The last words before the code fence that a position is in, None when it is in none."""
+    start = max(0, offset - _FENCE_REACH)
+    fences = [found.start() for found in _FENCE.finditer(data, start, offset)]
+    if len(fences) % 2 == 0:
+        return None
+    above = data[start : fences[-1]].decode("utf-8", "backslashreplace").rstrip()
+    return above.rpartition("\n")[2].strip().lstrip(">#/* ")
 
 
 def _hit(pattern: Pattern, match: re.Match[str], line: scan.Line, core: Core) -> Hit:

@@ -164,4 +164,6 @@ def _status(status: RuntimeStatus, flavour: str, line: str, start: int, end: int
     if status.cause is Cause.ILLEGAL_INSTRUCTION:
         fields["where"] = "gpu"
     pattern = Pattern(f"runtime-{status.code}", status.cause, "", (), "", "", "runtime")
-    return Status(pattern, status.cause, fields, start, end, line[start:end], Rank.PRIMARY)
+    # A status that only says "it failed" is often what is left of a fault that another line names.
+    rank = Rank.DOWNSTREAM if status.cause is Cause.PYTHON_EXCEPTION_OTHER else Rank.PRIMARY
+    return Status(pattern, status.cause, fields, start, end, line[start:end], rank)
