@@ -20,7 +20,7 @@ from rmcp.pytest_plugin.items import CaseItem, MatrixFile, report_data, status_o
 from rmcp.pytest_plugin.options import options_of
 from rmcp.pytest_plugin.progress import Progress, span
 from rmcp.pytest_plugin.summary import Line, axis_table, outcome_counts, signature_lines, verdict_line
-from rmcp.pytest_plugin.workers import is_controller, is_worker, orphan_guard, stop_workers
+from rmcp.pytest_plugin.workers import die_with_controller, is_controller, is_worker, stop_workers
 from rmcp.runs.model import Run
 from rmcp.runs.reader import load_run
 from rmcp.runs.writer import RunDirectory, open_run
@@ -34,6 +34,7 @@ _LOOKAHEAD = 64  # following cases that the lane may prepare for
 
 def register(config: pytest.Config) -> None:
     """Load the matrices and register the session; a user's mistake becomes a usage error (exit code 4)."""
+    die_with_controller(config)
     try:
         options = options_of(config)
         prepared = prepare(options)
@@ -62,7 +63,6 @@ class MatrixSession:
         self._reports: list[dict[str, Path]] = []
         self._finished: list[Run] = []
         self._troubles: list[str] = []
-        self._check_orphan = orphan_guard(config, self._abort)
 
     # -- collection -------------------------------------------------------------------------------
 
@@ -210,7 +210,6 @@ class MatrixSession:
         return active
 
     def _tick(self) -> None:
-        self._check_orphan()
         if self._progress is not None:
             self._progress.tick()
 

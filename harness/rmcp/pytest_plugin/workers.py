@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -22,18 +20,10 @@ def is_controller(config: pytest.Config) -> bool:
     return not is_worker(config) and config.pluginmanager.hasplugin("dsession")
 
 
-def orphan_guard(config: pytest.Config, at_once: Callable[[], None]) -> Callable[[], None]:
-    """A check for a worker to call while it waits: when the controller is dead, end at once and leave nothing."""
-    if not is_worker(config):
-        return lambda: None
-    parent = os.getppid()
-
-    def check() -> None:
-        if os.getppid() != parent:
-            at_once()
-            os._exit(int(pytest.ExitCode.INTERRUPTED))
-
-    return check
+def die_with_controller(config: pytest.Config) -> None:
+    """Let the kernel end a worker whose controller was killed; its zygotes notice and take their cases along."""
+    if is_worker(config):
+        linux.die_with_parent(signal.SIGKILL)
 
 
 def stop_workers(config: pytest.Config) -> None:

@@ -1,0 +1,133 @@
+"""Kills the runner with SIGKILL at random moments, resumes, and counts what was lost: it should be nothing.
+
+    python benchmarks/kill_resume.py [--kills 300] [--cases 60] [--seed 1]
+
+For every kill: no process may be left two seconds later, the resumed run must have exactly one row per planned
+case, all of them passed, and the case that was in flight must show its `lost` attempt besides the good one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+MATRIX = """rmcp: 1
+name: kills
+defaults: {{workload: noop, device: cpu, timeout: {{case: 30s, silent: 20s}}}}
+axes:
+  i: {{values: {{{values}}}}}
+"""
+TOKEN = "KILL_RESUME_TOKEN"
+
+
+def pytest_words(*options: str) -> list[str]:
+    """The command that runs a matrix."""
+    return [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options]
+
+
+def with_token(token: str) -> list[int]:
+    """Living processes that inherited the token."""
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit() and int(name) != os.getpid():
+            try:
+                if f"{TOKEN}={token}".encode() in Path(f"/proc/{name}/environ").read_bytes().split(b"\0"):
+                    found.append(int(name))
+            except OSError:
+                continue
+    return found
+
+
+def one_kill(folder: Path, after_s: float, number: int, options: list[str]) -> Counter[str]:
+    """Run, kill after ``after_s`` seconds, resume; what was seen, as counts (problems begin with '!')."""
+    seen: Counter[str] = Counter()
+    token = f"{os.getpid()}-{number}"
+    environment = {**os.environ, TOKEN: token}
+    out = folder / f"out{number}"
+    words = pytest_words("--rmcp-matrix=kills.yaml", f"--rmcp-out={out}", *options)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    runner = subprocess.Popen(words, cwd=folder, env=environment, **quiet)
+    try:
+        runner.wait(after_s)
+        seen["finished before the kill"] += 1
+    except subprocess.TimeoutExpired:
+        runner.send_signal(signal.SIGKILL)
+        runner.wait(10)
+    give_up = time.monotonic() + 2.0
+    while (left := with_token(token)) and time.monotonic() < give_up:
+        time.sleep(0.02)
+    if left:
+        seen["! processes left after 2 s"] += len(left)
+    if not (out / "latest").exists():
+        seen["killed before the run began"] += 1
+        return seen
+    resumed = subprocess.run(
+        pytest_words("--rmcp-resume", f"--rmcp-out={out}", *options), cwd=folder, env=environment,
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    if resumed.returncode not in (0, 5):
+        seen[f"! resume ended with {resumed.returncode}"] += 1
+        print(resumed.stdout[-2000:], resumed.stderr[-1000:], file=sys.stderr)
+    exported = subprocess.run(
+        [sys.executable, "-m", "rmcp.cli", "export", str((out / "latest").resolve()), "--format", "jsonl"],
+        cwd=folder, capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    rows = [json.loads(line) for line in exported.stdout.splitlines()]
+    keys = Counter(row["key"] for row in rows)
+    planned = json.loads((out / "latest" / "run.json").read_text())["plan"]["cases"]
+    if len(keys) != planned:
+        seen["! cases without a row"] += planned - len(keys)
+    if len(rows) != len(keys):
+        seen["! cases with two rows"] += len(rows) - len(keys)
+    for row in rows:
+        outcomes = [attempt["outcome"] for attempt in row["attempts"]]
+        if row["outcome"] != "pass":
+            seen[f"! a case that ended as {row['outcome']}"] += 1
+        if "lost" in outcomes:
+            seen["lost attempts, run again"] += 1
+            if outcomes[-1] != "pass":
+                seen["! lost and not run again"] += 1
+    seen["resumed to the end"] += 1
+    return seen
+
+
+def main() -> None:
+    """Print the counts; exit with 1 when anything was lost."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=300)
+    parser.add_argument("--cases", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--workers", default="", help="also give -n to pytest")
+    options = parser.parse_args()
+    rng = random.Random(options.seed)
+    total: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        values = ", ".join(f"i{number}: {{}}" for number in range(options.cases))
+        (folder / "kills.yaml").write_text(MATRIX.format(values=values))
+        extra = ["-n", options.workers] if options.workers else []
+        started = time.monotonic()
+        subprocess.run(
+            pytest_words("--rmcp-matrix=kills.yaml", f"--rmcp-out={folder / 'whole'}", *extra), cwd=folder,
+            stdout=subprocess.DEVNULL, timeout=300, check=True,
+        )  # fmt: skip
+        whole = time.monotonic() - started
+        for number in range(options.kills):
+            total += one_kill(folder, rng.uniform(0.1, whole), number, extra)
+    print(f"{options.kills} kills in runs of {options.cases} cases of {whole:.1f} s each")
+    for what, count in sorted(total.items()):
+        print(f"{count:6}  {what}")
+    sys.exit(any(what.startswith("!") for what in total))
+
+
+if __name__ == "__main__":
+    main()
