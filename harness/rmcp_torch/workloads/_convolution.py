@@ -212,10 +212,8 @@ class Step:
 
     @staticmethod
     def _sgd(leaf: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
-        parameter = leaf.detach().clone().requires_grad_(True)
-        parameter.grad = gradient.to(leaf.dtype)
-        torch.optim.SGD([parameter], lr=_LEARNING_RATE).step()
-        return parameter.detach()
+        # By hand, as SGD does it: the first step of a torch.optim optimizer imports half of torch._dynamo.
+        return leaf.detach().add(gradient.to(leaf.dtype), alpha=-_LEARNING_RATE)
 
     def observe(self, ctx: Any) -> None:
         """Keep which backend torch selects for these operands."""

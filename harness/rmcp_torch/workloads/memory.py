@@ -27,16 +27,15 @@ def _address(start: int, count: int, device: str) -> torch.Tensor:
 
 def _hashed(start: int, count: int, device: str) -> torch.Tensor:
     """A cheap mix of the index: every bit changes from word to word. Wraps in 32 bits, everywhere the same."""
-    index = torch.arange(start, start + count, dtype=torch.int64, device=device)
-    mixed = (index * 2654435761 + 12345) % (1 << 31)  # Knuth's multiplicative hash
-    return mixed.to(torch.int32)
+    index = torch.arange(start, start + count, dtype=torch.int32, device=device)
+    return index.mul_(_signed(2654435761)).add_(12345)  # Knuth's multiplicative hash, modulo 2**32
 
 
 PATTERNS: Dict[str, Callable[[int, int, str], torch.Tensor]] = {
     "zeros": _constant(0x00000000),
     "ones": _constant(0xFFFFFFFF),
-    "aa": _constant(0xAAAAAAAA),
-    "55": _constant(0x55555555),
+    "xaa": _constant(0xAAAAAAAA),
+    "x55": _constant(0x55555555),
     "address": _address,
     "hash": _hashed,
 }
@@ -46,7 +45,7 @@ def run(ctx: Any, megabytes: int = 64, blocks: int = 4, pattern: str = "all", co
     """Fill ``blocks`` blocks of ``megabytes`` MiB together with ``pattern`` and read them back.
 
     Each block is compared on the device, then copied to the host and compared there; with ``copies`` it is
-    first copied that often from block to block on the device. ``pattern``: zeros, ones, aa, 55, address,
+    first copied that often from block to block on the device. ``pattern``: zeros, ones, xaa, x55, address,
     hash or all. A difference is a mismatch; its detail says how many words and where the first one is.
     """
     wanted = list(PATTERNS) if pattern == "all" else [pattern]

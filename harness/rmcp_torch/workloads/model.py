@@ -11,9 +11,6 @@ from torch import nn
 
 from rmcp_torch.workloads import _networks, measure, numerics
 
-# torch 2 imports these at the first optimizer step or backward (half a second); the zygote does it once.
-WARM = ("torch.optim", "torch.fx.experimental.symbolic_shapes", "torch._dynamo")
-
 _CLASSES = 4
 # Error of a whole network relative to the largest number of a tensor, in units of roundoff of the dtype:
 # a dozen layers, each with sums of a few hundred terms, and batch norms that divide by small spreads. Measured
@@ -52,12 +49,12 @@ def run(
     ctx.phase("launch")
     model, x = place(model, x, ctx.device, memory_format, workaround)
     target = target.to(ctx.device)
-    optimizer = torch.optim.SGD(model.parameters(), lr=float(lr))
     losses: List[float] = []
     first: Dict[str, torch.Tensor] = {}
 
     def step() -> Dict[str, torch.Tensor]:
-        optimizer.zero_grad()
+        for parameter in model.parameters():
+            parameter.grad = None
         with measure.autocast(ctx.device, autocast):
             output = model(x)
             loss = _loss(output, target)
@@ -67,7 +64,7 @@ def run(
             for name, parameter in model.named_parameters():
                 if parameter.grad is not None:
                     first["grad " + name] = parameter.grad.detach().clone()
-        optimizer.step()
+        _sgd(model, float(lr))
         losses.append(float(loss.detach()))
         return first
 
@@ -137,6 +134,15 @@ def _floor(name: str, wanted: Dict[str, torch.Tensor]) -> float:
 def _forget_statistics(module: nn.Module) -> None:
     if isinstance(module, nn.BatchNorm2d):
         module.reset_running_stats()
+
+
+def _sgd(model: nn.Module, lr: float) -> None:
+    """One step of gradient descent, by hand: the first step of a torch.optim optimizer imports half of
+    torch._dynamo, two seconds in every child."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.grad is not None:
+                parameter.add_(parameter.grad, alpha=-lr)
 
 
 def _loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
