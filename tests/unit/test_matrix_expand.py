@@ -112,12 +112,22 @@ def test_exclude_by_match_and_by_expression() -> None:
         "exclude: [{where: 'h > 9'}]",
         "set: [{match: {a: x}, where: 'h > 9', seed: 1}]",
         "requires: [{where: 'h > 9 and gfx == gfx1010', needs: {device: rocm}}]",
+        "expect: [{where: 'h > 9 and gfx == gfx1010', outcome: crash, reason: r}]",
     ],
 )
 def test_a_rule_that_matches_nothing_is_an_error(rule: str) -> None:
     with pytest.raises(MatrixError, match="rule matches no case") as caught:
         plan("axes: {a: [x], h: [1, 2]}\n" + rule)
     assert caught.value.problems[0].position.line == 5
+
+
+def test_rules_see_what_set_changed() -> None:
+    text = "axes: {a: [x], h: [1, 2]}\nset: [{match: {h: 2}, args: {g: 2}}]\n"
+    text += "requires: [{where: g == 2, needs: {device: rocm}}]\n"
+    cases = plan(text + "expect: [{where: g == 2, outcome: crash, reason: r}]").cases
+    assert [len(case.needs) for case in cases] == [0, 1]
+    assert [CaseFacts(case)["g"] for case in cases] == [None, 2]  # absent, not unknown
+    assert len(select(cases, "g != 2")) == 1
 
 
 def test_a_rule_that_only_this_plan_misses_is_none() -> None:
@@ -233,6 +243,8 @@ def test_select_by_axes_arguments_and_globs() -> None:
     assert len(select(cases, "id == 'full?this/contiguous/float32/c3-k3?'")) == 1
     with pytest.raises(UserError, match="only on the machine"):
         select(cases, "gfx == gfx1010")
+    with pytest.raises(UserError, match="no value of axis 'dtype' is 'flaot16'"):
+        select(cases, "dtype == flaot16")
     with pytest.raises(UserError, match="did you mean 'shape'"):
         select(cases, "shap == x")
 

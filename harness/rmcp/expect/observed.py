@@ -43,11 +43,13 @@ def observe(run: Run) -> list[Observed]:
     """Every case of a run."""
     machine: dict[str, Mapping[str, object]] = {}
     found = []
+    arguments = {name for record in run.cases for name in record.args}
+    absent = {prefix + name: None for name in arguments for prefix in ("", "args.")}
     for record in run.cases:
         name = str(record.runtime.get("name", "this"))
         if name not in machine:
             machine[name] = machine_facts(run.facts, run.runtimes.get(name, {}))
-        found.append(_observed(record, machine[name]))
+        found.append(_observed(record, {**absent, **machine[name]}))
     return found
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from rmcp.matrix.conditions import Conditions
 from rmcp.matrix.document import Condition, Matrix, Requirement, Setting
-from rmcp.matrix.errors import Problem
+from rmcp.matrix.errors import Position, Problem
 from rmcp.matrix.expressions import Truth
 from rmcp.matrix.model import Case, Need
 from rmcp.matrix.nodes import Source
@@ -86,18 +86,29 @@ class Builder:
 
     def unused(self) -> list[Problem]:
         """Rules that no case meets, not even one that `reduce` left out."""
-        source = Source(self.matrix.text, str(self.matrix.path))
-        rules = [
-            *((rule.when, rule.position, "exclude", False) for rule in self.matrix.exclude),
-            *((rule.when, rule.position, "set", used)
-              for rule, used in zip(self.settings, self._used_settings, strict=True)),
-            *((rule.when, rule.position, "requires", used)
-              for rule, used in zip(self.matrix.requires, self._used_requires, strict=True)),
-        ]  # fmt: skip
+        can_hold = self._conditions.can_hold
+        matrix = self.matrix
+        # Kept while it is asked: conditions are told apart by identity.
+        expected = [Condition(where=rule.where) for rule in matrix.expect]
+        idle: list[tuple[str, Position]] = []
+        idle += [("exclude", rule.position) for rule in matrix.exclude if not can_hold(rule.when)]
+        for setting, meets in zip(self.settings, self._used_settings, strict=True):
+            if not meets and not can_hold(setting.when):
+                idle.append(("set", setting.position))
+        for rule, meets in zip(matrix.requires, self._used_requires, strict=True):
+            if not meets and not can_hold(rule.when, after_set=True):
+                idle.append(("requires", rule.position))
+        idle += [
+            ("expect", expectation.position)
+            for expectation, when in zip(matrix.expect, expected, strict=True)
+            if not can_hold(when, after_set=True)
+        ]
+        source = Source(matrix.text, str(matrix.path))
         return [
             source.problem(position, f"this `{kind}` rule matches no case")
-            for when, position, kind, used in rules
-            if not used and not self._conditions.can_hold(when)
+            if position.file == source.origin
+            else Problem(position, f"this `{kind}` rule matches no case")
+            for kind, position in idle
         ]
 
     def _row(self, point: Point) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from rmcp.matrix.document import Condition, Matrix
 from rmcp.matrix.expressions import Truth
+from rmcp.matrix.facts import is_argument
 from rmcp.matrix.patching import Chosen, Patching, Point
 
 _MOST_LOOKED_AT = 1_000_000  # points tried to find one that a rule matches; about 2 s
@@ -64,8 +65,15 @@ class Conditions:
         compiled = self._compile(when)
         return tuple(sorted({*compiled.asks, *(number for number, _ in compiled.match)}))
 
-    def can_hold(self, when: Condition) -> bool:
-        """Whether any point of the product meets it (looks at 1,000,000 at most, then says yes)."""
+    def can_hold(self, when: Condition, after_set: bool = False) -> bool:
+        """Whether any point of the product meets it (looks at 1,000,000 at most, then says yes).
+
+        ``after_set``: the rule sees what `set` rules changed; what depends on that is not looked into.
+        """
+        if after_set and when.where is not None:
+            plain = {name.removeprefix("args.") for name in when.where.names}
+            if plain & self._patching.set_names:
+                return True
         wanted = self.depends_on(when)
         point = [0] * len(self._matrix.axes)
         ranges = [range(len(self._matrix.axes[i].values)) for i in wanted]
@@ -87,11 +95,12 @@ class Conditions:
         facts: dict[str, object] = {}
         assert compiled.where is not None
         for name in compiled.where.names:
-            if name == "workload":
+            if name in args:
+                facts[name] = args[name]
+            elif name == "workload":
                 facts[name] = self._patching.setup(point, chosen).workload
-            plain = name.removeprefix("args.")
-            if name in args or (plain != name and plain in args):
-                facts[name] = args[plain]
+            elif is_argument(name):
+                facts[name] = args.get(name.removeprefix("args."))
         for axis, value in zip(self._matrix.axes, point, strict=True):
             facts[axis.name] = axis.values[value].name
         return facts

@@ -61,10 +61,15 @@ class ExpressionError(UserError):
 
 @dataclass(frozen=True)
 class Expression:
-    """A compiled expression. ``names`` are the facts that it reads."""
+    """A compiled expression. ``names`` are the facts that it reads.
+
+    ``words`` are the (name, word, offset) of its tests for equality, so that a caller who knows all values of
+    a name can find misspelt ones.
+    """
 
     text: str
     names: frozenset[str]
+    words: tuple[tuple[str, str, int], ...]
     _run: _Node = field(repr=False, compare=False)
 
     def evaluate(self, facts: Facts) -> Truth:
@@ -74,6 +79,19 @@ class Expression:
     def matches(self, facts: Facts) -> bool:
         """Whether it is certainly true: what is unknown does not match."""
         return self._run(facts) is True
+
+
+def misspelt(
+    expression: Expression, values: Mapping[str, Collection[str]], types: Mapping[str, str]
+) -> list[ExpressionError]:
+    """Tests for equality that none of the known ``values`` of their name can meet."""
+    errors = []
+    for name, word, offset in expression.words:
+        known = values.get(name)
+        if known is not None and not any(map(matcher_of(word, types.get(name, "")), known)):
+            message = f"no value of axis {name!r} is {word!r}"
+            errors.append(ExpressionError(expression.text, offset, message, did_you_mean(word, known)))
+    return errors
 
 
 def compile_expression(text: str, names: Mapping[str, str] | Collection[str] | None = None) -> Expression:
@@ -98,6 +116,7 @@ class _Parser:
         self.text, self.known = text, names
         self.types: Mapping[str, str] = names if isinstance(names, Mapping) else {}
         self.used: set[str] = set()
+        self.words: list[tuple[str, str, int]] = []
         self.at = self.depth = 0
         if len(text) > _LONGEST:
             raise ExpressionError(text[:60], 0, f"expression is longer than {_LONGEST} characters")
@@ -111,7 +130,7 @@ class _Parser:
         if token.kind != "end":
             hint = "join tests with `and` or `or`"
             raise self._error(token, f"unexpected {token.text!r}", hint)
-        return Expression(self.text, frozenset(self.used), node)
+        return Expression(self.text, frozenset(self.used), tuple(self.words), node)
 
     def _tokens(self) -> list[_Token]:
         tokens: list[_Token] = []
@@ -197,6 +216,7 @@ class _Parser:
         word = self._word()
         kind = self.types.get(name, "")
         if operator.text in ("==", "!="):
+            self.words.append((name, word.text, word.offset))
             test: _Node = functools.partial(_equals, name, matcher_of(word.text, kind))
             return functools.partial(_negate, test) if operator.text == "!=" else test
         self._orderable(name, kind, operator, word)
@@ -208,7 +228,9 @@ class _Parser:
             raise self._error(self._peek(), "expected `[`", f"write `{name} in [a, b]`")
         matchers = []
         while not self._take("]"):
-            matchers.append(matcher_of(self._word().text, kind))
+            word = self._word()
+            self.words.append((name, word.text, word.offset))
+            matchers.append(matcher_of(word.text, kind))
             if not self._take(",") and not (self._peek().kind == "op" and self._peek().text == "]"):
                 raise self._error(self._peek(), "expected `,` or `]`")
         return functools.partial(_equals, name, lambda value: any(matcher(value) for matcher in matchers))

@@ -68,8 +68,16 @@ def known_names(axes: Mapping[str, str], args: Iterable[str], report: bool = Fal
     return names
 
 
+def is_argument(name: str) -> bool:
+    """Whether a legal name that is no axis must be an argument, of this case or of another."""
+    return name not in MACHINE_FACTS and name not in CASE_FACTS and name not in REPORT_FACTS
+
+
 class CaseFacts(Mapping[str, object]):
-    """A case as facts: its axes, then its arguments, then its own fields, then the ``machine`` facts."""
+    """A case as facts: its axes, then its arguments, then its own fields, then the ``machine`` facts.
+
+    An argument that only other cases have is known to be absent (None), not unknown.
+    """
 
     __slots__ = ("case", "machine")
 
@@ -85,13 +93,15 @@ class CaseFacts(Mapping[str, object]):
             return case.args[name]
         if name in CASE_FACTS:
             return getattr(case, name)
-        if name.startswith("args.") and name[5:] in case.args:
-            return case.args[name[5:]]
-        return self.machine[name]
+        if name in self.machine:
+            return self.machine[name]
+        if is_argument(name):
+            return case.args.get(name.removeprefix("args."))
+        raise KeyError(name)
 
     def __contains__(self, name: object) -> bool:
         try:
-            self[name]  # type: ignore[index]
+            self[str(name)]
         except KeyError:
             return False
         return True

@@ -165,7 +165,7 @@ def _profiles(
         profiles[name] = Profile(
             name=name,
             position=reader.source.at(entry.key),
-            select=reader.expression(found.get("select"), "`select`", rules.names),
+            select=reader.expression(found.get("select"), "`select`", rules.names, rules.values),
             changes_reduce="reduce" in found,
             reduce=rules.reduce(found.get("reduce"), base),
             set=rules.settings(found.get("set")),

@@ -192,26 +192,30 @@ class _Composer:
         documents = 0
         while self.loader.check_event():
             event = self.loader.get_event()
-            if isinstance(event, yaml.DocumentStartEvent):
+            kind = type(event)
+            if kind is yaml.ScalarEvent:
+                if event.tag is not None:
+                    self._tag(event, "tag:yaml.org,2002:str")
+                scalar = Scalar(*_place(event), text=event.value, plain=event.style in (None, ""))
+                if event.anchor is not None:
+                    self.anchors[event.anchor] = scalar
+                self._add(scalar)
+                continue
+            if kind is yaml.DocumentStartEvent:
                 documents += 1
                 if documents > 1:
                     self._report(event, "a second document begins here", "a matrix is one YAML document")
                     break
-            elif isinstance(event, yaml.AliasEvent):
+            elif kind is yaml.AliasEvent:
                 self._alias(event)
-            elif isinstance(event, yaml.ScalarEvent):
-                self._tag(event, "tag:yaml.org,2002:str")
-                scalar = Scalar(*_place(event), text=event.value, plain=event.style in (None, ""))
-                self._anchor(event.anchor, scalar)
-                self._add(scalar)
-            elif isinstance(event, (yaml.SequenceStartEvent, yaml.MappingStartEvent)):
+            elif kind in (yaml.SequenceStartEvent, yaml.MappingStartEvent):
                 self._begin(event)
-            elif isinstance(event, (yaml.SequenceEndEvent, yaml.MappingEndEvent)):
+            elif kind in (yaml.SequenceEndEvent, yaml.MappingEndEvent):
                 self._end()
+            # Not asked after every scalar: those are bounded by the size of the file.
             if self.total > _MOST_NODES:
-                self._report(
-                    event, f"more than {_MOST_NODES} values, aliases counted", "is this an alias bomb?"
-                )
+                message = f"more than {_MOST_NODES:,} values, aliases counted"
+                self._report(event, message, "is this an alias bomb?")
                 return None
             if len(self.stack) > _DEEPEST or (self.stack and self.stack[-1].node.height > _DEEPEST):
                 self._report(event, f"nested deeper than {_DEEPEST} levels")
@@ -226,10 +230,6 @@ class _Composer:
             self._report(
                 event, f"the tag {event.tag} is not understood", "a matrix needs no tags: leave it out"
             )
-
-    def _anchor(self, anchor: str | None, node: Node) -> None:
-        if anchor is not None:
-            self.anchors[anchor] = node
 
     def _alias(self, event: Any) -> None:
         if event.anchor in self.open_anchors:

@@ -43,6 +43,9 @@ class Patching:
         self._runtime_axis = next(iter(self._patching(("runtime",))), None)
         self._args: dict[Any, Mapping[str, Any]] = {}
         self._setups: dict[Any, Setup] = {}
+        # Arguments that `set` rules give, and "workload" when one of them does.
+        self.set_names = {name for patch in self._settings for name in patch.args}
+        self.set_names |= {"workload" for patch in self._settings if patch.workload is not None}
         self.workload_axes = self._patching(("workload",))
         self.argument_axes = self._argument_axes()
 

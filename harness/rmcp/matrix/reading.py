@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from rmcp.matrix.document import Patch
 from rmcp.matrix.errors import Position, did_you_mean
-from rmcp.matrix.expressions import Expression, ExpressionError, compile_expression
+from rmcp.matrix.expressions import Expression, ExpressionError, compile_expression, misspelt
 from rmcp.matrix.nodes import Entry, Node, Scalar, Sequence, Source, typed
 from rmcp.matrix.nodes import Mapping as MapNode
 
@@ -133,19 +133,34 @@ class Reader:
             self.report(node, f"{what} must be a day such as 2027-06-30; found {text!r}")
             return None
 
-    def expression(self, node: Node | None, what: str, names: Mapping[str, str]) -> Expression | None:
-        """An expression; its mistakes are reported at their place inside the text."""
+    def expression(
+        self,
+        node: Node | None,
+        what: str,
+        names: Mapping[str, str],
+        values: Mapping[str, Collection[str]] | None = None,
+    ) -> Expression | None:
+        """An expression; its mistakes are reported at their place inside the text.
+
+        ``values`` are all values of some names: a word that equals none of them is a mistake too.
+        """
         if node is None:
             return None
         if not isinstance(node, Scalar):
             self.report(node, f"{what} must be an expression such as `dtype == float16`")
             return None
         try:
-            return compile_expression(node.text, names)
+            compiled = compile_expression(node.text, names)
         except ExpressionError as error:
-            place, near = self.source.inside(node, error.offset)
-            self.report(place, f"in {what}{near}: {error.message}", error.hint)
+            self._report_inside(node, what, error)
             return None
+        for mistake in misspelt(compiled, values or {}, names):
+            self._report_inside(node, what, mistake)
+        return compiled
+
+    def _report_inside(self, node: Scalar, what: str, error: ExpressionError) -> None:
+        place, near = self.source.inside(node, error.offset)
+        self.report(place, f"in {what}{near}: {error.message}", error.hint)
 
     def substituted(self, node: Node, value: Any) -> Any:
         """``${matrix_dir}`` replaced in every text of a value; another variable is a mistake."""

@@ -44,6 +44,7 @@ class RuleReader:
 
     def __init__(self, reader: Reader, axes: tuple[Axis, ...], names: Mapping[str, str]) -> None:
         self.reader, self.axes, self.names = reader, {axis.name: axis for axis in axes}, names
+        self.values = {axis.name: axis.names for axis in axes}
 
     def excludes(self, node: Node | None) -> tuple[Exclude, ...]:
         """`exclude`: judged at expansion, so facts of the machine are refused."""
@@ -174,7 +175,7 @@ class RuleReader:
 
     def _where(self, item: Node, found: Mapping[str, Node], names: Mapping[str, str]) -> Expression | None:
         """``where`` and ``match`` as one expression; None: every case."""
-        where = self.reader.expression(found.get("where"), "`where`", names)
+        where = self.reader.expression(found.get("where"), "`where`", names, self.values)
         tests = [f"({where.text})"] if where is not None else []
         for entry in self._match_entries(found.get("match")):
             words = self.reader.texts(entry.value, "`match`")
@@ -203,7 +204,7 @@ class RuleReader:
             entry.key.text: frozenset(self._values(self.axes[entry.key.text], entry.value))
             for entry in self._match_entries(found.get("match"))
         }
-        where = self.reader.expression(found.get("where"), "`where`", self.names)
+        where = self.reader.expression(found.get("where"), "`where`", self.names, self.values)
         if needed and "match" not in found and "where" not in found:
             self.reader.report(
                 item, "this rule needs `match` or `where`", "for example match: {dtype: float16}"
@@ -251,7 +252,7 @@ class RuleReader:
             )
             return None
         if isinstance(node, Scalar):
-            return self.reader.expression(node, "`needs`", self.names)
+            return self.reader.expression(node, "`needs`", self.names, self.values)
         entries = self.reader.mapping(node, "`needs`")
         if isinstance(node, MapNode) and not entries:
             self.reader.report(node, "`needs` is empty", "for example needs: {device: rocm}")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from rmcp.errors import UserError
-from rmcp.matrix.expressions import Expression, ExpressionError, compile_expression
+from rmcp.matrix.expressions import Expression, ExpressionError, compile_expression, misspelt
 from rmcp.matrix.facts import MACHINE_FACTS, CaseFacts, known_names
 from rmcp.matrix.model import Case
 
@@ -19,14 +19,20 @@ def select(
     """The cases for which the expression is true. Raises UserError for a mistake in it.
 
     ``names`` are the matrix's (``Matrix.names``); without them the axes and arguments of the cases, untyped.
-    Facts of the machine (gfx, rocm ...) are not known yet when cases are chosen; they are refused.
+    A misspelt value is told when nothing is left. Facts of the machine (gfx, rocm ...) are not known yet when
+    cases are chosen; they are refused.
     """
     cases = tuple(cases)
     if isinstance(expression, str):
         compiled = compile_expression(expression, _names(cases) if names is None else names)
         _refuse_machine_facts(compiled, cases)
         expression = compiled
-    return tuple(case for case in cases if expression.matches(CaseFacts(case)))
+    chosen = tuple(case for case in cases if expression.matches(CaseFacts(case)))
+    if cases and not chosen:
+        values = {axis: {case.axes[axis] for case in cases} for axis in cases[0].axes}
+        for mistake in misspelt(expression, values, names or {}):
+            raise mistake
+    return chosen
 
 
 def _names(cases: tuple[Case, ...]) -> dict[str, str]:
