@@ -55,9 +55,7 @@ def configure_case(parser: argparse.ArgumentParser, searches: bool = True) -> No
 def find_case(words: list[str], matrix: str | None, reports: Path) -> Found:
     """The case that the command line names. Raises UserError with the nearest ids when there is none."""
     if len(words) > 2:
-        raise UserError(
-            f"expected RUN CASE-ID or one case id, found {len(words)} words; quote ids for the shell"
-        )
+        raise UserError(f"expected RUN CASE-ID or one case id, found {len(words)} words; quote ids for the shell")
     if matrix is not None:
         return Found(_in_matrix(matrix, words[-1]))
     from rmcp.runs import load_run
@@ -72,9 +70,7 @@ def find_case(words: list[str], matrix: str | None, reports: Path) -> Found:
         return _in_run(latest, words[0])
     if "[" not in words[0]:
         where = f"run {latest.id}" if latest is not None else f"any run (there is none in {reports})"
-        raise UserError(
-            f"{words[0]!r} is no case of {where}; write RUN CASE-ID, or name a matrix with --matrix"
-        )
+        raise UserError(f"{words[0]!r} is no case of {where}; write RUN CASE-ID, or name a matrix with --matrix")
     return Found(_in_matrix(words[0].split("[")[0], words[0]))
 
 
@@ -115,18 +111,13 @@ def open_oracle(found: Found, args: argparse.Namespace) -> Iterator[Oracle]:
     from rmcp.session.probe import ProbeRunner
 
     log = load_state(args.resume, found.case) if args.resume else None
-    with ProbeRunner(**probe_options(found, args)) as runner:
+    with ProbeRunner(found.run, reports=args.reports) as runner:
         oracle = Oracle(probe_of(runner, tell), args.budget, args.seconds, log)
         try:
             yield oracle
         finally:
             if args.resume:
                 save_state(args.resume, found.case, oracle)
-
-
-def probe_options(found: Found, args: argparse.Namespace) -> dict[str, object]:
-    """Keyword arguments of the session's ProbeRunner."""
-    return {"run": found.run, "reports": args.reports}
 
 
 def tell(line: str) -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rmcp.commands._cases import Found
-    from rmcp.diagnose.bisect_env import Answer, Switch
+    from rmcp.diagnose.bisect_env import Answer, Env, EnvAnswer, Switch
+    from rmcp.matrix.model import Case
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -33,8 +34,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print cause and cure with the number of attempts they took."""
     from rmcp.commands._cases import find_case, open_oracle
-    from rmcp.diagnose.bisect_env import MIOPEN_SWITCHES, OTHER_SWITCHES, bisect_env
-    from rmcp.diagnose.searching import begin, passes, same_as
+    from rmcp.diagnose.bisect_env import MIOPEN_SWITCHES, OTHER_SWITCHES, applied, bisect_env
+    from rmcp.diagnose.searching import begin, passes, same_as, steady
     from rmcp.diagnose.variants import variant
 
     found = find_case(args.case, args.matrix, args.reports)
@@ -43,13 +44,24 @@ def run(args: argparse.Namespace) -> int:
     with open_oracle(found, args) as oracle:
         began = begin(oracle, found.case, args.signature)
         same = same_as(began.signature)
-        answer = bisect_env(
-            found.case.env,
-            lambda env: oracle.ask(variant(found.case, env=env), same),
-            lambda env: oracle.ask(variant(found.case, env=env), passes),
-            values,
-            switches,
-        )
+
+        def under(env: Env) -> Case:
+            return variant(found.case, env=env)
+
+        def search() -> EnvAnswer:
+            return bisect_env(
+                found.case.env,
+                lambda env: oracle.ask(under(env), same),
+                lambda env: oracle.ask(under(env), passes),
+                values,
+                switches,
+            )
+
+        def decisive(seen: EnvAnswer) -> list[Case]:
+            cause = [under(seen.cause.patch)] if seen.cause else []
+            return cause + ([under(applied(found.case.env, seen.cure.patch.items()))] if seen.cure else [])
+
+        answer = steady(oracle, same, search, decisive)
         spent = oracle.spent
     if args.json:
         data = {
@@ -91,7 +103,8 @@ def _plain(answer: Answer | None) -> dict[str, object] | None:
         return None
     return {
         "env": dict(answer.patch), "source": answer.source, "refined": answer.refined,
-        "method": answer.method, "questions": answer.questions, "floor": round(answer.floor, 2), "notes": list(answer.notes),
+        "method": answer.method, "questions": answer.questions,
+        "floor": round(answer.floor, 2), "notes": list(answer.notes),
     }  # fmt: skip
 
 

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import TYPE_CHECKING
 
 from rmcp.errors import UserError
+
+if TYPE_CHECKING:
+    from rmcp.diagnose.boundary import Boundary
+    from rmcp.matrix.model import Case
 
 _REACH = 4  # times the case's own value that is looked at when --high does not say
 
@@ -27,8 +32,8 @@ def run(args: argparse.Namespace) -> int:
     """Find, describe and draw the failing set along t."""
     from rmcp.commands._cases import find_case, open_oracle
     from rmcp.diagnose.along import parse_along
-    from rmcp.diagnose.boundary import draw, find_boundary
-    from rmcp.diagnose.searching import begin, same_as
+    from rmcp.diagnose.boundary import decisive, draw, find_boundary
+    from rmcp.diagnose.searching import begin, same_as, steady
     from rmcp.diagnose.variants import variant
 
     found = find_case(args.case, args.matrix, args.reports)
@@ -41,9 +46,14 @@ def run(args: argparse.Namespace) -> int:
         first = variant(found.case, args=along.args(start))
         began = begin(oracle, first, args.signature)
         same = same_as(began.signature)
-        edge = find_boundary(
-            lambda t: oracle.ask(variant(found.case, args=along.args(t)), same), start, args.low, high
-        )
+
+        def at(t: int) -> Case:
+            return variant(found.case, args=along.args(t))
+
+        def search() -> Boundary:
+            return find_boundary(lambda t: oracle.ask(at(t), same), start, args.low, high)
+
+        edge = steady(oracle, same, search, lambda seen: map(at, decisive(seen)))
         spent = oracle.spent
     name = args.along if all(e == "t" for _, e in along.parts) else "t"
     if args.json:
@@ -66,8 +76,7 @@ def run(args: argparse.Namespace) -> int:
     print(draw(edge, name))
     print()
     print(
-        f"{spent} attempts on {len(edge.asked)} values; "
-        f"telling the edge alone needs at least {edge.floor:.0f} answers"
+        f"{spent} attempts on {len(edge.asked)} values; telling the edge alone needs at least {edge.floor:.0f} answers"
     )
     if not edge.complete:
         print("the budget ended the search: what is said above may be incomplete (--budget, --resume)")

@@ -46,18 +46,14 @@ def run(args: argparse.Namespace) -> int:
         for name, text in files.items():
             write_atomically(out / name, [text.encode()])
     except OSError as error:
-        raise UserError(
-            f"cannot write the policy into {out}: {error}; name another place with --out"
-        ) from error
+        raise UserError(f"cannot write the policy into {out}: {error}; name another place with --out") from error
     if args.json:
         print(files["policy.yaml"], end="")
         return 0
     print(decision_page(compiled, loaded.id))
     print(f"policy       {out / 'policy.yaml'}   (rmcp_torch.apply_policy(model, PATH))")
     print(f"environment  {out / 'rmcp-env.sh'}")
-    print(
-        f"re-test      {out / 'policy.expect.yaml'}   (a rule that is no longer needed shows up as improved)"
-    )
+    print(f"re-test      {out / 'policy.expect.yaml'}   (a rule that is no longer needed shows up as improved)")
     return 0
 
 

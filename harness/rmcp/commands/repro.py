@@ -13,9 +13,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     from rmcp.commands._cases import configure_case
 
     configure_case(parser, searches=False)
-    parser.add_argument(
-        "--out", "-o", type=Path, metavar="FILE", help="write there instead of to standard output"
-    )
+    parser.add_argument("--out", "-o", type=Path, metavar="FILE", help="write there instead of to standard output")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
     """Minimise, write repro.py and the bundle, say what was left out."""
     from rmcp.commands._cases import find_case, open_oracle
     from rmcp.diagnose.bundle import make_bundle
-    from rmcp.diagnose.searching import begin, same_as
+    from rmcp.diagnose.searching import begin, same_as, steady
     from rmcp.diagnose.shrink import shrink
     from rmcp.report.repro import reproducer, shell_command
 
@@ -31,7 +31,12 @@ def run(args: argparse.Namespace) -> int:
     with open_oracle(found, args) as oracle:
         began = begin(oracle, found.case, args.signature)
         same = same_as(began.signature)
-        shrunk = shrink(found.case, lambda case: oracle.ask(case, same))
+        shrunk = steady(
+            oracle,
+            same,
+            lambda: shrink(found.case, lambda case: oracle.ask(case, same)),
+            lambda seen: [seen.case],
+        )
         last = oracle.attempts(shrunk.case, 3)
         spent = oracle.spent
     steps = [f"{step.name}: {step.before} -> {_word(step.after)}" for step in shrunk.steps]

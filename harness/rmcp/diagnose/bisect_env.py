@@ -76,9 +76,7 @@ OTHER_SWITCHES: tuple[Switch, ...] = (
     Switch("coarse-grain", {"HIP_HOST_COHERENT": "0"}),
     Switch("rocm-blas-gemm-off", {"MIOPEN_GEMM_ENFORCE_BACKEND": "3"}),
     Switch("find-fast", {"MIOPEN_FIND_MODE": "FAST"}),
-    Switch(
-        "no-caching-allocator", {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1", "PYTORCH_NO_HIP_MEMORY_CACHING": "1"}
-    ),
+    Switch("no-caching-allocator", {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1", "PYTORCH_NO_HIP_MEMORY_CACHING": "1"}),
     Switch("serialised", {"AMD_SERIALIZE_KERNEL": "3", "AMD_SERIALIZE_COPY": "3"}),
     Switch("suggest-nhwc", {"PYTORCH_MIOPEN_SUGGEST_NHWC": "1"}),
 )
@@ -176,9 +174,7 @@ def _cure(
         if any(name in own and own[name] == value for name, value in switch.patch.items()):
             continue
         if _try(found, switch.name, {**own, **switch.patch}, passes):
-            answer = _smallest_difference(
-                own, {**own, **switch.patch}, passes, f"knowledge base: {switch.name}"
-            )
+            answer = _smallest_difference(own, {**own, **switch.patch}, passes, f"knowledge base: {switch.name}")
             return _refined(own, switch, answer, passes, questions)
     return _several(own, passes, switches, found)
 
@@ -197,9 +193,7 @@ def _smallest_difference(own: Env, cured: Env, passes: Test, source: str) -> Ans
     changes = difference(own, cured)
     found = minimal_subset(changes, lambda part: passes(applied(own, part)))
     if found is None:  # it passed when it was tried: a flaky answer; the whole change is what is known
-        return Answer(
-            dict(changes), 0, 0.0, "not reduced", source, notes=("the cure did not hold when asked again",)
-        )
+        return Answer(dict(changes), 0, 0.0, "not reduced", source, notes=("the cure did not hold when asked again",))
     return Answer(dict(found.items), found.questions, found.floor, found.method, source)
 
 
@@ -244,9 +238,7 @@ def difference(start: Env, end: Env) -> list[tuple[str, str | None]]:
     """The changes that turn one patch into another; None takes a variable out."""
     names = sorted({*start, *end})
     return [
-        (name, end.get(name))
-        for name in names
-        if start.get(name) != end.get(name) or (name in start) != (name in end)
+        (name, end.get(name)) for name in names if start.get(name) != end.get(name) or (name in start) != (name in end)
     ]
 
 
@@ -260,6 +252,4 @@ def applied(start: Env, changes: Iterable[tuple[str, str | None]]) -> dict[str, 
 def minimal_text(answer: Minimal[tuple[str, str | None]] | Answer) -> str:
     """The patch as ``A=1 B=0``; ``-u C`` for one that is unset."""
     items = answer.items if isinstance(answer, Minimal) else tuple(answer.patch.items())
-    return (
-        " ".join(f"-u {name}" if value is None else f"{name}={value}" for name, value in items) or "nothing"
-    )
+    return " ".join(f"-u {name}" if value is None else f"{name}={value}" for name, value in items) or "nothing"

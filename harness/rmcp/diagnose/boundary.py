@@ -17,7 +17,7 @@ from rmcp.diagnose.probing import BudgetSpent
 
 _MODULI = (*range(2, 17), 20, 24, 32, 48, 64)  # periods that kernels tile by
 _TILES = (8, 16, 32, 64)
-_WINDOW = 24  # consecutive values that are asked when the set is not an interval
+_WINDOW = 26  # consecutive values that are asked when the set is not an interval
 _CHECKS = 10  # fresh values that a claimed shape is held against
 _SEED = 20_240_601  # of the choice of fresh values: the same search asks the same questions
 
@@ -84,9 +84,9 @@ class Boundary:
 
 
 def find_boundary(fails: Callable[[int], bool], start: int, low: int, high: int) -> Boundary:
-    """The failing set around ``start`` (which fails) between ``low`` and ``high``. ``fails`` may raise
+    """The failing set around ``start`` (known to fail) between ``low`` and ``high``. ``fails`` may raise
     BudgetSpent."""
-    asked: dict[int, bool] = {}
+    asked: dict[int, bool] = {start: True}
 
     def ask(t: int) -> bool:
         if t not in asked:
@@ -96,8 +96,6 @@ def find_boundary(fails: Callable[[int], bool], start: int, low: int, high: int)
     found = Boundary(Kind.SCATTERED, None, None)
     complete = True
     try:
-        if not ask(start):
-            raise ValueError(f"t = {start} does not fail: there is nothing to find the edge of")
         lowest = _edge(ask, start, low, -1)
         highest = _edge(ask, start, high, +1)
         found = _interval(lowest, highest)
@@ -145,18 +143,12 @@ def _edge(ask: Callable[[int], bool], start: int, limit: int, direction: int, st
 
 def _interval(low: int | None, high: int | None) -> Boundary:
     kind = (
-        Kind.EVERYWHERE
-        if low is None and high is None
-        else Kind.EDGE
-        if low is None or high is None
-        else Kind.INTERVAL
+        Kind.EVERYWHERE if low is None and high is None else Kind.EDGE if low is None or high is None else Kind.INTERVAL
     )
     return Boundary(kind, low, high)
 
 
-def _fresh(
-    low: int, high: int, near: Iterable[int], asked: Sequence[int] = (), count: int = _CHECKS
-) -> list[int]:
+def _fresh(low: int, high: int, near: Iterable[int], asked: Sequence[int] = (), count: int = _CHECKS) -> list[int]:
     """Values that a shape is checked on: next to the edges, then anywhere; the same ones every time."""
     rng = random.Random(_SEED)
     wanted = [t + d for t in near for d in (-3, -2, 2, 3, 5, -5)]
@@ -173,21 +165,19 @@ def _holds(claim: Boundary, ask: Callable[[int], bool], low: int, high: int, sta
     return all(ask(t) is claim.predicts(t) for t in (*steps, *_fresh(low, high, edges)))
 
 
-def _periodic(
-    ask: Callable[[int], bool], asked: dict[int, bool], start: int, low: int, high: int
-) -> Boundary:
+def _periodic(ask: Callable[[int], bool], asked: dict[int, bool], start: int, low: int, high: int) -> Boundary:
     """A residue class, with or without edges; else the set counts as scattered."""
     first = max(low, min(start - _WINDOW // 3, high - _WINDOW))
-    window = range(first, min(high, first + _WINDOW) + 1)
-    seen = {t: ask(t) for t in window}
-    # Edges may lie inside the window: the failing values bound the part that the period has to explain.
-    failing = [t for t, failed in seen.items() if failed]
-    inner = {t: failed for t, failed in seen.items() if min(failing) <= t <= max(failing)}
+    for t in range(first, min(high, first + _WINDOW) + 1):
+        ask(t)
+    # Edges may lie among the values asked: the failing ones bound the part that the period has to explain.
+    failing = [t for t, failed in asked.items() if failed]
+    inner = {t: failed for t, failed in asked.items() if min(failing) <= t <= max(failing)}
     for modulus in _MODULI:
-        residues = {t % modulus for t, failed in inner.items() if failed}
+        residues = {t % modulus for t in failing}
         if any(t % modulus in residues for t, failed in inner.items() if not failed):
             continue
-        if len(inner) < modulus + 2 or len(residues) == modulus:
+        if max(failing) - min(failing) < modulus or len(residues) == modulus:
             continue
         bottom = _edge(ask, start, low, -1, modulus)
         top = _edge(ask, start, high, +1, modulus)
@@ -222,6 +212,15 @@ def _tight(
     return last
 
 
+def decisive(found: Boundary, most: int = 40) -> list[int]:
+    """The values that a boundary hangs on: both sides of its edges; all that were asked when it is no plain edge."""
+    if found.kind is Kind.EDGE:
+        near = {t + d for t in (found.low, found.high) if t is not None for d in (-1, 0, 1)}
+        return sorted(near & set(found.asked))
+    step = max(1, len(found.asked) // most)
+    return sorted(found.asked)[::step]
+
+
 def ranges(values: Sequence[int], most: int = 12) -> str:
     """``3-5, 9, 12-14``; long lists end in a count of what is left out."""
     runs: list[list[int]] = []
@@ -241,9 +240,7 @@ def draw(found: Boundary, name: str = "t", width: int = 72) -> str:
     cells: list[set[bool]] = [set() for _ in range(columns)]
     for t, failed in found.asked.items():
         cells[min(columns - 1, (t - low) * columns // (high - low + 1))].add(failed)
-    line = "".join(
-        " " if not cell else "?" if len(cell) == 2 else "#" if True in cell else "." for cell in cells
-    )
+    line = "".join(" " if not cell else "?" if len(cell) == 2 else "#" if True in cell else "." for cell in cells)
     marks = [" "] * columns
     for edge in (found.low, found.high):
         if edge is not None:

@@ -27,8 +27,8 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the zip format's zero: equal content gives equ
 # Facts that a maintainer needs and that name no person or machine: everything else of the host stays out.
 _FACTS = (
     "kernel", "distribution", "taint_reasons", "secure_boot", "container", "cpu", "gpus", "amdgpu_version",
-    "parameters", "rocm", "rocm_installations", "nvidia_driver", "gfx", "python", "torch", "git", "hip", "cuda",
-    "xpu", "device", "device_name", "libraries", "miopen", "conv_backend",
+    "parameters", "rocm", "rocm_installations", "nvidia_driver", "gfx", "python", "torch", "git", "hip",
+    "cuda", "xpu", "device", "device_name", "libraries", "miopen", "conv_backend",
 )  # fmt: skip
 _NAMES_A_MACHINE = re.compile(r"(?i)serial|uuid|unique_id|hostname|mac_?address")
 _LOGS = ("stdout.txt", "stderr.txt", "stacks.txt", "kernel.log", "tasks.json")
@@ -93,9 +93,7 @@ def make_bundle(
         files["journal.json"] = json.dumps(_journal(record), indent=1, default=str) + "\n"
     if run is not None and attempt is not None and attempt.directory:
         files.update(_logs(run.path / attempt.directory))
-    return Bundle(
-        {name: text if name == "repro.py" else without_secrets(text) for name, text in files.items()}
-    )
+    return Bundle({name: text if name == "repro.py" else without_secrets(text) for name, text in files.items()})
 
 
 def _tested_patch(case: Case) -> dict[str, str | None]:
@@ -183,10 +181,7 @@ def _readme(
     told = f"{attempt.outcome}/{attempt.cause}" if attempt is not None else "a failure"
     what = attempt.message if attempt is not None and attempt.message else told
     stability = f" ({record.stability})" if record is not None else ""
-    listed = (
-        "\n".join(f"- `{n}={v}`" for n, v in sorted(variables.items()))
-        or "- none of the tested variables is set"
-    )
+    listed = "\n".join(f"- `{n}={v}`" for n, v in sorted(variables.items())) or "- none of the tested variables is set"
     reduced = "\n".join(f"- {step}" for step in steps) or "- not reduced"
     return f"""# {told}: {case.id}
 

@@ -38,9 +38,7 @@ def conditions_of(
         made = _first(found.space.aliases[term]) or _by_values(found, explanation, atom)
         if made is None:
             if not _is_setting(found, atom.feature):
-                notes.append(
-                    f"the policy cannot say {atom.text()}: the rule matches more layers than need it"
-                )
+                notes.append(f"the policy cannot say {atom.text()}: the rule matches more layers than need it")
             continue
         for name, test in made.items():
             where[name] = _both(where.get(name, {}), test)
@@ -93,9 +91,7 @@ def _by_values(found: Study, explanation: Explanation, atom: Atom) -> dict[str, 
     # Else the very sizes that failed: narrow, but never more than was seen.
     inside = [found.cells[i] for i in bits(explanation.finding.hypothesis.mask)]
     sizes = [n for n in ("h", "w", "c", "k") if n in names and n in _speaks_of(atom.feature)]
-    return {
-        n: {"in": sorted({cell.case.args[n] for cell in inside if n in cell.case.args})} for n in sizes
-    } or None
+    return {n: {"in": sorted({cell.case.args[n] for cell in inside if n in cell.case.args})} for n in sizes} or None
 
 
 def _speaks_of(feature: str) -> tuple[str, ...]:
@@ -111,9 +107,7 @@ def _is_setting(found: Study, feature: str) -> bool:
         return False
     seen: dict[str, set[str]] = {}
     for cell in found.cells:
-        told = (
-            f"{sorted((n, str(v)) for n, v in cell.case.env.items())}|{cell.case.runtime}|{cell.case.device}"
-        )
+        told = f"{sorted((n, str(v)) for n, v in cell.case.env.items())}|{cell.case.runtime}|{cell.case.device}"
         seen.setdefault(cell.case.axes.get(feature, ""), set()).add(told)
     groups = [frozenset(told) for told in seen.values()]
     return len(groups) > 1 and len(set(groups)) == len(groups)

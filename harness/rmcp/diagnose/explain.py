@@ -63,9 +63,7 @@ def explanations(found: Study, rules: Mapping[str, Localised]) -> list[Explanati
     return told
 
 
-def _explanation(
-    found: Study, signature: str, localised: Localised, finding: Finding, number: int
-) -> Explanation:
+def _explanation(found: Study, signature: str, localised: Localised, finding: Finding, number: int) -> Explanation:
     outcome, cause = _words(found, signature)
     space, counts = found.space, finding.counts
     rule = rule_text(space, finding.hypothesis)
@@ -77,9 +75,7 @@ def _explanation(
         f"contradicted by {counts.contradicted} of {counts.passing}"
     )
     if not finding.hypothesis.terms:
-        sentence = (
-            f"{head} always: {counts.covered} of {counts.failing} cases, and nothing passed beside them"
-        )
+        sentence = f"{head} always: {counts.covered} of {counts.failing} cases, and nothing passed beside them"
     elif not finding.significant:
         sentence += f" (may be chance: corrected p = {_p(finding.log10_corrected)})"
     rivals, atoms = _rivals(found, finding), rule_atoms(space, finding.hypothesis)
@@ -114,9 +110,7 @@ def _notes(finding: Finding, atoms: Sequence[Atom]) -> list[str]:
         if atom.op in (Op.GE, Op.LT) and atom.low is not None:
             notes.append(f"the edge of {atom.feature} lies above {atom.low} and at most at {atom.value}")
     if finding.counts.masked:
-        notes.append(
-            f"{finding.counts.masked} cells inside the rule ended with another signature: no word either way"
-        )
+        notes.append(f"{finding.counts.masked} cells inside the rule ended with another signature: no word either way")
     return notes
 
 
@@ -202,9 +196,7 @@ def to_json(told: Sequence[Explanation], share: Coverage | None = None) -> dict[
             "inferred": share.inferred,
             "untested": share.untested,
             "text": share.text(),
-            "nearest": [
-                {"axes": dict(n.axes), "distance": n.distance, "failing": n.failing} for n in share.nearest
-            ],
+            "nearest": [{"axes": dict(n.axes), "distance": n.distance, "failing": n.failing} for n in share.nearest],
         }
     return data
 
@@ -225,9 +217,7 @@ def to_text(told: Sequence[Explanation], share: Coverage | None = None, proofs: 
             lines.append(f"  expression: {e.expression}")
         lines += [f"  {note}" for note in e.notes]
         if e.rivals:
-            lines.append(
-                f"  this data cannot tell it from {e.rival_count} other rule{'s' * (e.rival_count != 1)}:"
-            )
+            lines.append(f"  this data cannot tell it from {e.rival_count} other rule{'s' * (e.rival_count != 1)}:")
             lines += [f"    {text}" for text in e.rivals]
             if e.rival_count > len(e.rivals):
                 lines.append(f"    and {e.rival_count - len(e.rivals)} more")

@@ -94,9 +94,7 @@ def _bases(found: Study, mask: int) -> list[Case]:
         for cell in found.cells
         if cell.record is not None
         and not any(signature_of(a) for a in cell.record.attempts)
-        and any(
-            sum(1 for pair in other if pair not in cell.case.axes.items()) == 1 for other in list(axes)[:200]
-        )
+        and any(sum(1 for pair in other if pair not in cell.case.axes.items()) == 1 for other in list(axes)[:200])
     ]
     return bases + [cell.case for cell in _spread(beside)]
 
@@ -135,9 +133,7 @@ def explore_signature(
         results = probe([found.cells[cell].case] * repeat)
         like = [result.is_like(signature) for result in results]
         passed = sum(1 for result in results if result.passed)
-        other = any(
-            result.passed is False and not is_like for result, is_like in zip(results, like, strict=True)
-        )
+        other = any(result.passed is False and not is_like for result, is_like in zip(results, like, strict=True))
         return Tally(like.count(True), passed), other
 
     untried = found.indices(known=False)

@@ -61,9 +61,7 @@ def _agrees(text: str, facts: Sequence[Mapping[str, object]], inside: Sequence[b
     return all(compiled.matches(known) is held for known, held in zip(facts, inside, strict=True))
 
 
-def _part(
-    atom: Atom, cells: Sequence[tuple[Case, Features]], facts: Sequence[Mapping[str, object]]
-) -> str | None:
+def _part(atom: Atom, cells: Sequence[tuple[Case, Features]], facts: Sequence[Mapping[str, object]]) -> str | None:
     named = all(atom.feature in known for known in facts)
     if named and atom.op in (Op.EQ, Op.NE, Op.GE, Op.LT):
         value = atom.value.text if isinstance(atom.value, Version) else as_text(atom.value)

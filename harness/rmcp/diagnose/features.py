@@ -60,9 +60,7 @@ def features_of(
     An axis wins over an argument of its name. A variable is the feature ``$NAME``, `unset` where it is taken
     out.
     """
-    found: dict[str, Value] = {
-        "$" + name: "unset" if value is None else value for name, value in (env or {}).items()
-    }
+    found: dict[str, Value] = {"$" + name: "unset" if value is None else value for name, value in (env or {}).items()}
     for name, value in (facts or {}).items():
         if name in _FACTS and value not in (None, ""):
             found[name] = Version.parse(str(value)) or str(value)
@@ -90,6 +88,10 @@ def facts_of(runtime: Mapping[str, Any], host: Mapping[str, Any]) -> dict[str, A
                 merged[name] = str(value)
     if "rocm" not in merged and runtime.get("hip"):
         merged["rocm"] = str(runtime["hip"])
+    gpus = host.get("gpus")
+    first = gpus[0] if isinstance(gpus, (list, tuple)) and gpus and isinstance(gpus[0], Mapping) else {}
+    if "gfx" not in merged and first.get("gfx") and runtime.get("device") == "rocm":
+        merged["gfx"] = str(first["gfx"])
     if isinstance(runtime.get("torch"), Mapping) and runtime["torch"].get("version"):
         merged["torch"] = str(runtime["torch"]["version"])
     return merged

@@ -25,9 +25,7 @@ _FLOORS = (
     0.3,
     0.0,
 )  # shares of the failing evidence that a rule must keep; lower only when nothing is found
-_GOOD = (
-    0.5  # a rule that keeps less than this share of the failing evidence makes the search try the next floor
-)
+_GOOD = 0.5  # a rule that keeps less than this share of the failing evidence makes the search try the next floor
 
 
 @dataclass(frozen=True)
@@ -124,18 +122,12 @@ def search(
     return _varied(space, evidence, found, effort, most_terms)
 
 
-def _beam(
-    space: Space, evidence: Evidence, least: float, effort: Effort, most_terms: int
-) -> list[Hypothesis]:
+def _beam(space: Space, evidence: Evidence, least: float, effort: Effort, most_terms: int) -> list[Hypothesis]:
     per_term = price(space)
     usable = [
-        (index, mask)
-        for index, mask in enumerate(space.masks)
-        if evidence.support(mask & evidence.known) >= least
+        (index, mask) for index, mask in enumerate(space.masks) if evidence.support(mask & evidence.known) >= least
     ]
-    front: list[tuple[float, int, tuple[int, ...]]] = [
-        (evidence.score(space.everything), space.everything, ())
-    ]
+    front: list[tuple[float, int, tuple[int, ...]]] = [(evidence.score(space.everything), space.everything, ())]
     best: dict[int, Hypothesis] = {}
     for length in range(most_terms + 1):
         for score, mask, terms in front:

@@ -126,18 +126,14 @@ def compile_policy(found: Study, told: Sequence[Explanation]) -> Compiled:
             if not remedy.sufficient:
                 break
             if remedy.kind == "env" and any(env.get(n, v) != v for n, v in remedy.patch.items()):
-                notes.append(
-                    f"{remedy.axis} {remedy.value} would undo the environment of another rule: not taken"
-                )
+                notes.append(f"{remedy.axis} {remedy.value} would undo the environment of another rule: not taken")
                 continue
             chosen = remedy
             break
         if chosen is not None and chosen.kind == "env":
             env.update(chosen.patch)
         where, dropped = conditions_of(found, explanation, axes)
-        choices.append(
-            Choice(explanation, chosen, tuple(considered), where, _scope(found, explanation), dropped)
-        )
+        choices.append(Choice(explanation, chosen, tuple(considered), where, _scope(found, explanation), dropped))
     return Compiled(tuple(choices), env, tuple(_configurations(found, axes)), tuple(notes))
 
 
@@ -243,9 +239,7 @@ def _remedy(
         elif _passed(other.record) is False:
             harmed += 1
     slowdown = statistics.median(ratios) if ratios else None
-    return Remedy(
-        axis, value, kind, patch, cured, told, harmed, slowdown, len(ratios), tuple(cases[:_MOST_CASES])
-    )
+    return Remedy(axis, value, kind, patch, cured, told, harmed, slowdown, len(ratios), tuple(cases[:_MOST_CASES]))
 
 
 def _patch(cell: Cell, other: Cell, kind: str) -> dict[str, Any]:
@@ -314,9 +308,7 @@ def _configurations(found: Study, axes: Mapping[str, str]) -> list[Configuration
             if cell.record is not None and (spent := _times(cell.record, cell.record)[0]) > 0
         ]
         made.append(
-            Configuration(
-                dict(key), len(passing), len(cells), math.exp(statistics.fmean(logs)) if logs else None
-            )
+            Configuration(dict(key), len(passing), len(cells), math.exp(statistics.fmean(logs)) if logs else None)
         )
     made.sort(key=lambda c: (-c.passed / c.total, c.relative_time or math.inf))
     return made

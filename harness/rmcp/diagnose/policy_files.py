@@ -103,9 +103,7 @@ def decision_page(compiled: Compiled, run_id: str) -> str:
             for r in choice.considered[1 if choice.remedy is None else 0 :]
             if not r.sufficient
         ][:5]
-        lines += [
-            f"  dearer: {r.text()}" for r in choice.considered if r.sufficient and r is not choice.remedy
-        ][:5]
+        lines += [f"  dearer: {r.text()}" for r in choice.considered if r.sufficient and r is not choice.remedy][:5]
         lines += [f"  {note}" for note in choice.notes] + [""]
     if not compiled.choices:
         lines += ["nothing failed: no policy is needed", ""]

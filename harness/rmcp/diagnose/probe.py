@@ -21,16 +21,12 @@ _NOISE = 0.05  # chance that a cell does not do what its rule says
 _COMMITTEE = 150  # hypotheses that vote
 _CANDIDATES = 160  # cells that are weighed for one choice; they are spread over all that are open
 _SECOND_LOOK = 3  # attempts up to which a tried cell may be run again
-_DOUBTS = (
-    5  # cells inside a rule that must end with another signature before the rest of that region is given up
-)
+_DOUBTS = 5  # cells inside a rule that must end with another signature before the rest of that region is given up
 _AGAIN = 2  # probes after which the committee is searched anew
 
 _EFFORT = Effort(beam=60, leaders=20, keep=400)
 
-RunCell = Callable[
-    [int], "tuple[Tally, bool]"
-]  # cell -> tally of its attempts, and whether it ended otherwise
+RunCell = Callable[[int], "tuple[Tally, bool]"]  # cell -> tally of its attempts, and whether it ended otherwise
 
 
 @dataclass(frozen=True)
@@ -112,9 +108,7 @@ def explore(
         leader = pool[0]
         fresh = _fresh(space, leader, probes)
         # A tried cell whose attempts agree can be looked at again: a pass may be a flaky failure.
-        again = {
-            i for i, t in known.items() if not t.flaky and 0 < t.attempts <= _SECOND_LOOK and i not in masked
-        }
+        again = {i for i, t in known.items() if not t.flaky and 0 < t.attempts <= _SECOND_LOOK and i not in masked}
         if len(masked) != hidden_from:
             hidden, hidden_from = _hidden(space, tallies, known, masked), len(masked)
         visible = {cell for cell in open_cells if not hidden >> cell & 1}
@@ -129,10 +123,7 @@ def explore(
         next_to, unrefuted = _neighbours(space, leader, visible, probes)
         settled = (
             certainty >= _CERTAIN
-            and (
-                fresh[0] >= CONFIRMATIONS
-                or (not inside and (fresh[0] > 0 or not leader.mask & mask_of(open_cells)))
-            )
+            and (fresh[0] >= CONFIRMATIONS or (not inside and (fresh[0] > 0 or not leader.mask & mask_of(open_cells))))
             and (fresh[1] >= REFUTATIONS or not next_to)
             and not narrower
             and not unrefuted
@@ -215,9 +206,7 @@ def _fresh(space: Space, leader: Hypothesis, probes: Sequence[Probed]) -> tuple[
     """Fresh confirmations and refutations of the leader among the probes so far."""
     confirmed = sum(1 for p in probes if p.tally.share > 0.5 and leader.mask >> p.cell & 1)
     refuted = sum(
-        1
-        for p in probes
-        if p.tally.attempts and not p.tally.failed and len(_missed(space, leader, p.cell)) == 1
+        1 for p in probes if p.tally.attempts and not p.tally.failed and len(_missed(space, leader, p.cell)) == 1
     )
     return confirmed, refuted
 

@@ -15,8 +15,11 @@ from rmcp.diagnose.variants import experiment_key
 from rmcp.matrix.model import Case
 from rmcp.outcome.words import Outcome, OutcomeClass, class_of
 
-_STEADY = 0.02  # chance that an attempt of a steady case lies
+STEADY = 0.02  # chance that an attempt of a steady case lies
 _FLAKY = 0.2  # the same once a case was seen to do both
+_ENOUGH = 12  # attempts of one case from which its rate is estimated
+_RISK = 0.02  # accepted chance of a wrong answer about a steady case: one attempt decides
+_FLAKY_RISK = 0.005  # the same about flaky ones; a search asks some dozen questions, and each must be right
 _MOST_LIES = 0.35  # beyond this a question would need hundreds of attempts
 _NO_VERDICTS = 3  # attempts without a verdict on one case before the search gives up on it
 _MOST_ATTEMPTS = 40  # of one case, for one question
@@ -66,15 +69,13 @@ class Oracle:
     ``log`` are attempts of an earlier search with the same cases (key: `experiment_key`); they cost nothing.
     """
 
-    def __init__(
-        self, probe: Probe, runs: int = 400, seconds: float = float("inf"), log: Log | None = None
-    ) -> None:
+    def __init__(self, probe: Probe, runs: int = 400, seconds: float = float("inf"), log: Log | None = None) -> None:
         self._probe = probe
         self._left, self._left_s = runs, seconds
         self.log: dict[str, list[ProbeResult]] = {key: list(seen) for key, seen in (log or {}).items()}
         self.spent = 0
         self.spent_s = 0.0
-        self.flip = _STEADY
+        self.flip = STEADY
 
     def attempt(self, case: Case) -> ProbeResult:
         """One more attempt of a case. Raises BudgetSpent."""
@@ -99,8 +100,9 @@ class Oracle:
             answers = [question(result) for result in self.log.get(key, ())]
             yes, no = answers.count(True), answers.count(False)
             if yes and no:
-                self.flip = max(self.flip, min(_MOST_LIES, max(_FLAKY, min(yes, no) / (yes + no))))
-            decided = Sprt(self.flip, _STEADY).decide(yes, no)
+                self._learn(yes, no)
+            risk = _RISK if self.flip == STEADY else _FLAKY_RISK
+            decided = Sprt(self.flip, risk).decide(yes, no)
             if decided is not None:
                 return decided
             if len(answers) >= _MOST_ATTEMPTS:
@@ -115,9 +117,21 @@ class Oracle:
         answers = [a for a in map(question, self.attempts(case, count)) if a is not None]
         yes = sum(answers)
         if 0 < yes < len(answers):
-            missed = min(yes, len(answers) - yes) / len(answers)
-            self.flip = max(self.flip, min(_MOST_LIES, max(_FLAKY, missed)))
+            self._learn(yes, len(answers) - yes)
         return yes, len(answers)
+
+    def doubt(self, case: Case, question: Question, more: int = 2) -> None:
+        """Attempt a decisive case again: if its attempts disagree, single answers are believed less from now on."""
+        for _ in range(more):
+            self.attempt(case)
+        answers = [question(result) for result in self.log[experiment_key(case)]]
+        if True in answers and False in answers:
+            self._learn(answers.count(True), answers.count(False))
+
+    def _learn(self, yes: int, no: int) -> None:
+        """A case did both: single answers are believed less. A rate is taken from some attempts, not from two."""
+        share = min(yes, no) / (yes + no) if yes + no >= _ENOUGH else _FLAKY
+        self.flip = max(self.flip, min(_MOST_LIES, max(_FLAKY, share)))
 
 
 def log_to_json(log: Log) -> dict[str, list[dict[str, Any]]]:
@@ -140,9 +154,7 @@ def log_from_json(data: Mapping[str, Any]) -> dict[str, list[ProbeResult]]:
     """The reverse of `log_to_json`."""
     return {
         str(key): [
-            ProbeResult(
-                Outcome(r["outcome"]), r["signature"], float(r["duration_s"]), tuple(r.get("titles", ()))
-            )
+            ProbeResult(Outcome(r["outcome"]), r["signature"], float(r["duration_s"]), tuple(r.get("titles", ())))
             for r in seen
         ]
         for key, seen in data.items()

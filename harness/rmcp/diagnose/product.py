@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from rmcp.errors import UserError
@@ -27,10 +27,20 @@ def product_of(run: Run) -> tuple[Sequence[Case], str]:
         if path and loaded.directory != Path(str(path)).parent:
             loaded = dataclasses.replace(loaded, directory=Path(str(path)).parent)
         whole = dataclasses.replace(loaded, reduce=None, limit=max(loaded.limit, _MOST))
-        return expand(whole, use_lock=False).cases[:_MOST], ""
+        cases = expand(whole, use_lock=False).cases[:_MOST]
+        return [_at_home(case, {record.workload for record in run.cases}) for case in cases], ""
     except UserError as error:
         first = str(error).splitlines()[0]
         return (
             (),
             f"the full product could not be expanded ({first}): only the run's own cells were looked at",
         )
+
+
+def _at_home(case: Case, workloads: Collection[str]) -> Case:
+    """The case with the workload as the run found it: a relative path means another file in another directory."""
+    if case.workload in workloads:
+        return case
+    name = case.workload.rpartition("/")[2]
+    same = [workload for workload in workloads if workload.rpartition("/")[2] == name]
+    return dataclasses.replace(case, workload=same[0]) if len(same) == 1 else case

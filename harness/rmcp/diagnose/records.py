@@ -42,10 +42,7 @@ def probe_of(
             results.append(result)
             if tell is not None:
                 told = result.signature or str(result.outcome)
-                tell(
-                    f"{case.id}: {told} ({result.duration_s:.1f} s)"
-                    + (f", {record.reason}" if record.reason else "")
-                )
+                tell(f"{case.id}: {told} ({result.duration_s:.1f} s)" + (f", {record.reason}" if record.reason else ""))
         return results
 
     return probe

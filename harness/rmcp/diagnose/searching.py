@@ -4,16 +4,28 @@ spent."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from rmcp.diagnose.probing import Log, Oracle, ProbeResult, log_from_json, log_to_json
+from rmcp.diagnose.probing import (
+    STEADY,
+    BudgetSpent,
+    Log,
+    Oracle,
+    ProbeResult,
+    Question,
+    log_from_json,
+    log_to_json,
+)
 from rmcp.errors import UserError
 from rmcp.matrix.model import Case
 
+T = TypeVar("T")
+
 STATE_FORMAT = 1  # of a saved search
+_ROUNDS = 4  # times a search is started anew because its case turned out to be flakier than thought
 _FIRST = 5  # attempts of the case that a search starts from; how many fail says how flaky it is
 
 
@@ -62,6 +74,26 @@ def begin(oracle: Oracle, case: Case, signature: str = "", count: int = _FIRST) 
     return Start(case, wanted, yes, told)
 
 
+def steady(oracle: Oracle, question: Question, search: Callable[[], T], decisive: Callable[[T], Iterable[Case]]) -> T:
+    """``search`` until it ends without a new sign of flakiness. Remembered attempts make repeats cheap.
+
+    A search that believes single answers may be led astray by a lie before the first sign of flakiness: the cases
+    that its result hangs on are attempted again, and a contradiction starts it anew with more attempts per answer.
+    """
+    for _ in range(_ROUNDS):
+        before = oracle.flip
+        found = search()
+        if oracle.flip == before == STEADY:
+            try:
+                for case in decisive(found):
+                    oracle.doubt(case, question)
+            except BudgetSpent:
+                return found
+        if oracle.flip == before:
+            return found
+    return search()
+
+
 def load_state(path: Path, case: Case) -> Log:
     """Attempts that an earlier search on this case left behind; empty when there are none."""
     try:
@@ -69,9 +101,7 @@ def load_state(path: Path, case: Case) -> Log:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise UserError(
-            f"the saved search {path} cannot be read ({error}); remove it to start afresh"
-        ) from None
+        raise UserError(f"the saved search {path} cannot be read ({error}); remove it to start afresh") from None
     if not isinstance(data, dict) or data.get("rmcp_search") != STATE_FORMAT:
         raise UserError(f"{path} is not a search of this rmcp; remove it or name another file")
     if data.get("case") != case.id:

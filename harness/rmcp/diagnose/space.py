@@ -132,8 +132,7 @@ class Space:
         ranked = sorted(same.items(), key=lambda item: min(atom.cost for atom in item[1]))[:_MOST_ATOMS]
         self.masks = tuple(mask for mask, _ in ranked)
         self.aliases = tuple(
-            tuple(sorted(atoms, key=lambda atom: (atom.cost, len(atom.text()), atom.text())))
-            for _, atoms in ranked
+            tuple(sorted(atoms, key=lambda atom: (atom.cost, len(atom.text()), atom.text()))) for _, atoms in ranked
         )
         self.atoms = tuple(names[0] for names in self.aliases)
 
@@ -150,6 +149,4 @@ def _by_value(cells: Sequence[Features]) -> dict[str, dict[Value, int]]:
     for index, features in enumerate(cells):
         for name, value in features.items():
             lists.setdefault(name, {}).setdefault(value, []).append(index)
-    return {
-        name: {value: mask_of(indices) for value, indices in values.items()} for name, values in lists.items()
-    }
+    return {name: {value: mask_of(indices) for value, indices in values.items()} for name, values in lists.items()}

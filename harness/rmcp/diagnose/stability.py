@@ -95,9 +95,7 @@ class Compared:
 def rate_of(case: CaseRecord) -> Rate:
     """Failing attempts of a case out of those with a verdict."""
     told = [
-        a
-        for a in case.attempts
-        if class_of(a.outcome, a.signal) not in (OutcomeClass.NO_VERDICT, OutcomeClass.NOT_RUN)
+        a for a in case.attempts if class_of(a.outcome, a.signal) not in (OutcomeClass.NO_VERDICT, OutcomeClass.NOT_RUN)
     ]
     return Rate(sum(1 for a in told if class_of(a.outcome, a.signal) is not OutcomeClass.PASSED), len(told))
 
@@ -110,10 +108,7 @@ def compare_rates(rows: Mapping[str, tuple[Rate, Rate]], alpha: float = ALPHA) -
     over the flaky rows that differ; else "probably flaky".
     """
     names = list(rows)
-    ps = {
-        name: fisher_two_sided(b.failed, b.n - b.failed, a.failed, a.n - a.failed)
-        for name, (b, a) in rows.items()
-    }
+    ps = {name: fisher_two_sided(b.failed, b.n - b.failed, a.failed, a.n - a.failed) for name, (b, a) in rows.items()}
     doubtful = [name for name in names if _doubtful(*rows[name])]
     adjusted = dict(zip(doubtful, holm([ps[name] for name in doubtful]), strict=True))
     compared = []

@@ -100,9 +100,7 @@ def study(run: Run, more: Iterable[Case] = ()) -> Study:
     return Study(run, tuple(cells), Space([cell.features for cell in cells], axes), axes)
 
 
-def _features(
-    run: Run, runtime: Mapping[str, Any], case: CaseRecord | Case, variables: Sequence[str]
-) -> Features:
+def _features(run: Run, runtime: Mapping[str, Any], case: CaseRecord | Case, variables: Sequence[str]) -> Features:
     facts = facts_of(run.runtimes.get(str(runtime.get("name", "this")), {}), run.facts)
     env = {name: case.env.get(name) or _UNSET for name in variables}
     return features_of(case.axes, case.args, facts, env)

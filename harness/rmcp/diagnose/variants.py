@@ -25,9 +25,7 @@ def experiment_key(case: Case) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def variant(
-    case: Case, args: Mapping[str, Any] | None = None, env: Mapping[str, str | None] | None = None
-) -> Case:
+def variant(case: Case, args: Mapping[str, Any] | None = None, env: Mapping[str, str | None] | None = None) -> Case:
     """``case`` with these arguments changed and ``env`` as its whole environment patch (None: unchanged).
 
     An argument of None is removed. The axes stay: they say where the variant came from.
@@ -44,9 +42,7 @@ def variant(
     made = dataclasses.replace(case, args=changed, env=patch, origin="variant")
     key = experiment_key(made)
     words = [
-        f"{n}={changed.get(n, 'default')}"
-        for n in sorted({*changed, *case.args})
-        if changed.get(n) != case.args.get(n)
+        f"{n}={changed.get(n, 'default')}" for n in sorted({*changed, *case.args}) if changed.get(n) != case.args.get(n)
     ]
     words += [
         f"{name}={'unset' if patch.get(name) is None else patch[name]}"
