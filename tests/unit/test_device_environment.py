@@ -239,7 +239,14 @@ NAMES = st.sampled_from(sorted(knowledge().variables)) | st.text(min_size=1, max
 
 @settings(max_examples=300, deadline=None)
 @given(
-    st.dictionaries(NAMES, st.none() | st.text(max_size=20) | st.integers().map(str), max_size=8),
+    st.dictionaries(
+        NAMES,
+        st.none()
+        | st.text(max_size=20)
+        | st.integers().map(str)
+        | st.sampled_from(["9" * 5000, "²", "0x", "1,²"]),
+        max_size=8,
+    ),
     st.none() | st.dictionaries(st.sampled_from(["benchmark", "memory_format"]), st.text(max_size=8)),
     st.none() | st.text(max_size=6),
     st.none() | st.sampled_from(["gfx1010", "gfx1030", "gfx90a", ""]),

@@ -175,6 +175,7 @@ def test_every_parameter_explains_its_default_and_its_tries() -> None:
             if one.meanings and one.name != "vm_fragment_size":
                 assert value in one.meanings, (one.name, value)
     assert meaning("vm_fragment_size", "6") == "256 KB"
+    assert meaning("vm_fragment_size", "99999999999") == ""  # 4 << that is no number to wait for
     assert meaning("unheard_of", "1") == ""
 
 
@@ -217,6 +218,20 @@ def test_the_deadline_holds_when_everything_hangs(tmp_path: Path) -> None:
     facts = host_facts(tmp_path, deadline_s=1.0)
     assert time.monotonic() - start < 5.0
     assert facts.problems
+
+
+def test_a_collector_that_dies_is_a_problem_and_no_wedge(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "collector.py"
+    broken.write_text(
+        'print(\'{"path": "proc/cmdline", "text": "iommu=pt"}\', flush=True)\nraise OSError("no disk")\n'
+    )
+    monkeypatch.setattr("rmcp.device.snapshot._COLLECTOR", broken)
+    snap = take_snapshot(tmp_path, deadline_s=10.0)
+    assert snap.files == {"proc/cmdline": "iommu=pt"}
+    assert snap.problems == ("the collector ended early: OSError: no disk",)
+    assert snap.wedged == ()
 
 
 def test_endless_files_are_cut(tmp_path: Path) -> None:

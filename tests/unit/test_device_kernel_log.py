@@ -180,7 +180,7 @@ def test_ordinary_lines_are_no_events(line: str) -> None:
     st.lists(st.text(max_size=80) | st.sampled_from(FAULT + HANG + [row[0] for row in LINES]), max_size=30)
 )
 def test_no_log_is_an_exception(lines: list[str]) -> None:
-    for event in parse(lines):
+    for event in parse([*lines, "9" * 1900, "6,1," + "9" * 900 + ",-;x", "[" + "9" * 900 + ".1] " + HANG[0]]):
         assert event.text
     attribute(parse(lines), 4321)
 

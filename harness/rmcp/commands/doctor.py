@@ -97,7 +97,7 @@ def _everything(args: argparse.Namespace, facts: HostFacts) -> int:
     probed: Probed | None = None
     if here and not args.quick:
         pythons = interpreters(os.environ, args.python)
-        if sys.stderr.isatty():  # a cold `import torch` takes a while, and a GPU that hangs the whole deadline
+        if sys.stderr.isatty():  # a cold `import torch` takes a while, a GPU that hangs the whole deadline
             print(f"asking {len(pythons)} Pythons and the vendors' tools ...", file=sys.stderr, flush=True)
         probed = probe_all(pythons, tool_s=min(TOOL_S, args.deadline), torch_s=args.deadline)
     log = KernelLog.open() if here else None

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rmcp.device.findings import Finding, error, warning
+from rmcp.device.numbers import whole
 from rmcp.device.values import MIOPEN_OFF
 
 _FILTERS = ("HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL")
@@ -42,7 +43,7 @@ def _hidden_gpu(env: Mapping[str, str]) -> list[Finding]:
     left = len([one for one in first.split(",") if one.strip()])
     for name in _FILTERS:
         chosen = [one.strip() for one in env.get(name, "").split(",") if one.strip()]
-        if chosen and chosen[0].isdigit() and int(chosen[0]) >= left:
+        if chosen and (whole(chosen[0]) or 0) >= left:
             what = "one GPU, number 0" if left == 1 else f"{left} GPUs, numbered from 0"
             text = (
                 f"ROCR_VISIBLE_DEVICES={first} leaves {what}, and {name}={env[name]} then finds no such GPU: "

@@ -225,4 +225,4 @@ def _unknown(base: Knowledge, name: str) -> list[Finding]:
 
 
 def _parts(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+    return tuple(int(part) for part in re.findall(r"[0-9]{1,9}", version)[:2])

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rmcp.device.gpus import Gpu, find_gpus
+from rmcp.device.numbers import whole
 from rmcp.device.parameters import meaning
 from rmcp.device.snapshot import Snapshot, relevant_cmdline, take_snapshot
 
@@ -123,7 +124,7 @@ def facts_of(snap: Snapshot) -> HostFacts:
         for path, text in sorted(snap.files.items())
         if path.startswith("opt/rocm") and path.endswith("/.info/version")
     }
-    taint = _int(snap.get("proc/sys/kernel/tainted"))
+    taint = whole(snap.get("proc/sys/kernel/tainted")) or 0
     return HostFacts(
         hostname=snap.get("proc/sys/kernel/hostname"),
         boot_id=snap.get("proc/sys/kernel/random/boot_id"),
@@ -224,14 +225,14 @@ def _cpu(snap: Snapshot) -> Cpu:
             package = value
         elif key == "core id":
             cores.add((package, value))
-    memory = re.search(r"MemTotal:\s+(\d+) kB", snap.get("proc/meminfo"))
+    memory = re.search(r"MemTotal:\s+([0-9]{1,20}) kB", snap.get("proc/meminfo"))
     limit = snap.get("sys/fs/cgroup/memory.max")
     return Cpu(
         model=first.get("model name") or first.get("Model") or first.get("CPU part", ""),
         logical=logical,
         cores=len(cores) or None,
         memory_bytes=int(memory[1]) * 1024 if memory else 0,
-        memory_limit_bytes=int(limit) if limit.isdigit() else None,
+        memory_limit_bytes=whole(limit),
         virtual_machine="hypervisor" in first.get("flags", "").split(),
     )
 
@@ -239,7 +240,7 @@ def _cpu(snap: Snapshot) -> Cpu:
 def _count(ranges: str) -> int:
     """How many numbers a kernel list such as ``0-3,8`` holds."""
     total = 0
-    for low, high in re.findall(r"(\d+)(?:-(\d+))?", ranges):
+    for low, high in re.findall(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", ranges):
         total += int(high or low) - int(low) + 1
     return total
 
@@ -262,9 +263,4 @@ def _nvidia(text: str) -> str:
 
 def _access(path: str, text: str) -> Access:
     said = dict(part.partition("=")[::2] for part in text.split())
-    gid = said.get("gid", "")
-    return Access(path, said.get("rw") == "1", said.get("mode", ""), int(gid) if gid.isdigit() else None)
-
-
-def _int(text: str) -> int:
-    return int(text) if text.isdigit() else 0
+    return Access(path, said.get("rw") == "1", said.get("mode", ""), whole(said.get("gid", "")))

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from rmcp.device.numbers import whole
 from rmcp.device.snapshot import Snapshot
 
 _PCI = "sys/bus/pci/devices"
@@ -159,7 +160,7 @@ def _kfd_nodes(snap: Snapshot, problems: list[str]) -> list[_Node]:
         first = next((flag for flag in flags if flag is not None), None)
         nodes.append(
             _Node(
-                number=int(number) if number.isdigit() else -1,
+                number=found if (found := whole(number)) is not None else -1,
                 pci=pci,
                 gfx=gfx_name(values.get("gfx_target_version", 0)),
                 properties=values,
@@ -217,9 +218,9 @@ def _gpu(
         ),
         driver=uevent.get("DRIVER", ""),
         apu=gfx in _APU_GFX or bool(values.get("cpu_cores_count")),
-        vram_bytes=_number(snap.get(base + "mem_info_vram_total")) or (node.memory or None if node else None),
-        vram_used_bytes=_number(snap.get(base + "mem_info_vram_used")),
-        gtt_bytes=_number(snap.get(base + "mem_info_gtt_total")),
+        vram_bytes=whole(snap.get(base + "mem_info_vram_total")) or (node.memory or None if node else None),
+        vram_used_bytes=whole(snap.get(base + "mem_info_vram_used")),
+        gtt_bytes=whole(snap.get(base + "mem_info_gtt_total")),
         compute_units=_compute_units(values),
         max_mhz=values.get("max_engine_clk_fcompute") or None,
         render_node=f"/dev/dri/{render}" if render else "",
@@ -230,7 +231,7 @@ def _gpu(
         link=_link(snap, base, "current"),
         max_link=_link(snap, base, "max"),
         pcie_atomics=node.atomics if node else None,
-        busy_percent=_number(snap.get(base + "gpu_busy_percent")),
+        busy_percent=whole(snap.get(base + "gpu_busy_percent")),
         power=snap.get(base + "power/runtime_status"),
         drives_display=snap.get(base + "boot_vga") == "1",
     )
@@ -286,7 +287,7 @@ def _nvidia_info(snap: Snapshot) -> dict[str, dict[str, str]]:
 
 
 def _properties(text: str) -> dict[str, int]:
-    return {key: int(value) for key, value in re.findall(r"^(\w+) (\d+)\s*$", text, re.MULTILINE)}
+    return {key: int(value) for key, value in re.findall(r"^(\w+) ([0-9]{1,20})\s*$", text, re.MULTILINE)}
 
 
 def _hex(text: str) -> int:
@@ -294,7 +295,3 @@ def _hex(text: str) -> int:
         return int(text, 16)
     except ValueError:
         return 0
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isdigit() else None

@@ -18,7 +18,7 @@ _LONGEST = 2000  # characters of a line that are looked at; printk's own limit i
 _JOIN_LINES = 40  # a page fault report is 10 lines; other devices may talk in between
 
 _PREFIX = re.compile(
-    r"^(?:\d+,\d+,\d+,[^;]*;"  # /dev/kmsg
+    r"^(?:\d+,\d+,[0-9]{1,20},[^;]*;"  # /dev/kmsg
     # dmesg, and journalctl -o short-monotonic
     r"|(?:<\d+>)?\s*\[\s*\d+\.\d+\]\s*(?:\[\s*[TC]\d+\]\s*)?(?:(?:[\w.-]+ )?kernel: )?"
     # journalctl's other forms

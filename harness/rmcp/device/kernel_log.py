@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 from rmcp.device.bounded import Ended, run_bounded
 from rmcp.device.kernel_events import Attribution, KernelEvent, attribute, parse, strip_prefix
+from rmcp.device.numbers import whole
 
 __all__ = ["Attribution", "KernelEvent", "KernelLog", "Mark", "Watch", "attribute", "parse"]
 
@@ -180,12 +181,14 @@ class KernelLog:
     def _keep(self, record: bytes) -> None:
         head, _, rest = record.decode("utf-8", "backslashreplace").partition(";")
         fields = head.split(",")
-        if len(fields) < 3 or not fields[1].isdigit() or not fields[2].isdigit():
+        sequence = whole(fields[1]) if len(fields) > 2 else None
+        microseconds = whole(fields[2]) if len(fields) > 2 else None
+        if sequence is None or microseconds is None:
             return
-        self._sequence = int(fields[1])
+        self._sequence = sequence
         message = rest.partition("\n")[0]  # the lines after it are KEY=value pairs of the device
         message = re.sub(r"\\x([0-9a-f]{2})", lambda found: chr(int(found[1], 16)), message)
-        self._lines.append((self._sequence, f"[{int(fields[2]) / 1e6:12.6f}] {message}"))
+        self._lines.append((self._sequence, f"[{microseconds / 1e6:12.6f}] {message}"))
 
 
 @dataclass

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from rmcp.device.numbers import whole
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -163,26 +165,24 @@ def meaning(name: str, value: str) -> str:
     known = PARAMETERS.get(name)
     if known is None:
         return ""
-    if name == "vm_fragment_size" and value.isdigit():
-        kib = 4 << int(value)
+    number = whole(value)
+    if name == "vm_fragment_size" and number is not None and number < 40:
+        kib = 4 << number
         return known.meanings.get(value, f"{kib} KB" if kib < 1024 else f"{kib // 1024} MB")
     if name == "lockup_timeout":
         return "default: GFX 10 s, compute 60 s" if not value else _timeouts(value)
-    if name == "queue_preemption_timeout_ms" and value.isdigit():
-        return f"{int(value) / 1000:g} s"
+    if name == "queue_preemption_timeout_ms" and number is not None:
+        return f"{number / 1000:g} s"
     return known.meanings.get(value, "")
 
 
 def compute_timeout_s(lockup_timeout: str) -> float:
     """Seconds until the kernel calls a compute ring hung, from ``lockup_timeout``; inf when it never does."""
     parts = lockup_timeout.split(",")
-    try:
-        compute = int(parts[1])  # a single value concerns the other rings only
-    except (IndexError, ValueError):
-        compute = 0
-    if compute == 0:
-        return 60.0
-    return float("inf") if compute < 0 else compute / 1000
+    compute = parts[1].strip() if len(parts) > 1 else ""  # a single value concerns the other rings only
+    if compute.startswith("-"):
+        return float("inf")
+    return (whole(compute) or 60_000) / 1000
 
 
 def _timeouts(value: str) -> str:

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from rmcp.device.facts import HostFacts
 from rmcp.device.gpus import Gpu
 from rmcp.device.lock import CPU
+from rmcp.device.numbers import whole
 from rmcp.errors import UserError
 
-_DEVICE = re.compile(r"(cpu|cuda|rocm|hip|xpu)(?::(\d+))?")
+_DEVICE = re.compile(r"(cpu|cuda|rocm|hip|xpu)(?::([0-9]{1,4}))?")
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,9 @@ def _filtered(gpus: list[tuple[int, Gpu]], visible: str | None) -> list[tuple[in
     left = []
     for word in (one.strip() for one in visible.split(",")):
         by_uuid = [pair for pair in gpus if pair[1].unique_id and word.lower() in _uuids(pair[1])]
-        if word.isdigit() and int(word) < len(gpus):
-            left.append(gpus[int(word)])
+        index = whole(word)
+        if index is not None and index < len(gpus):
+            left.append(gpus[index])
         elif by_uuid:
             left.append(by_uuid[0])
         else:

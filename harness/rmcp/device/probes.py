@@ -38,7 +38,8 @@ say(stage="import", python=sys.version.split()[0])
 try:
     import torch
 except ImportError as error:
-    say(error="%s: %s" % (type(error).__name__, error), absent=getattr(error, "name", None) == "torch")
+    absent = getattr(error, "name", None) == "torch" or str(error) == "No module named torch"  # Python 2
+    say(error="%s: %s" % (type(error).__name__, error), absent=absent)
     sys.exit(0)
 version = torch.version
 builds = dict(hip=getattr(version, "hip", None), cuda=getattr(version, "cuda", None))

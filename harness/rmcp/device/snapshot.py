@@ -7,6 +7,7 @@ import json
 import os
 import re
 import selectors
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -15,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from rmcp.device.bounded import kill_tree, start_bounded
+from rmcp.device.numbers import whole
 from rmcp.errors import UserError
 
 FORMAT = 1  # of a saved snapshot
 _STALL_S = 3.0  # reading sysfs of a card in runtime suspend wakes it, which takes up to a second
+_EXIT_S = 0.1  # from the end of output to the end of a process that ends by itself
 _RESTARTS = 4  # files that hang, before the rest of the machine is left unread
 _MAX_TOTAL = 16 * 1024 * 1024  # bytes of collector output; a big server gives about 1 MB
 _COLLECTOR = Path(__file__).with_name("collector.py")
@@ -52,7 +55,7 @@ class Snapshot:
     def children(self, folder: str) -> list[str]:
         """Names directly under ``folder``, sorted with numbers as numbers."""
         names = {path.partition("/")[0] for path, _ in self.below(folder)}
-        return sorted(names, key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name))
+        return sorted(names, key=lambda name: (whole(name) is None, whole(name) or 0, name))
 
     def as_dict(self) -> dict[str, Any]:
         """The saved form. The command line is reduced to words about devices."""
@@ -142,16 +145,7 @@ def _collect(
             if not selector.select(min(stall_s, max(0.0, end - time.monotonic()))):
                 break
             chunk = os.read(fd, 65536)
-            if not chunk:  # it ended early: a bug or a kill, no stuck read
-                process.poll()
-                os.set_blocking(process.stderr.fileno(), False)
-                said_last = (
-                    (os.read(process.stderr.fileno(), 65536) or b"").decode("utf-8", "replace").strip()
-                )
-                problems.append(
-                    f"the collector ended early: {said_last.splitlines()[-1] if said_last else 'silently'}"
-                )
-                done = True
+            if not chunk:
                 break
             total += len(chunk)
             *lines, buffer = (buffer + chunk).split(b"\n")
@@ -163,10 +157,31 @@ def _collect(
                     files[said["path"]] = said["text"]
                 elif "error" in said:
                     problems.append(f"{said['path']}: {said['error']}")
+    early = not done and not _still_runs(process)  # a bug or a kill, no stuck read
     kill_tree(process)
+    if early:
+        problems.append(f"the collector ended early: {_last_line(process.stderr.fileno())}")
     process.stdout.close()
     process.stderr.close()
-    return None if done else trying
+    return None if done or early else trying
+
+
+def _still_runs(process: subprocess.Popen[bytes]) -> bool:
+    """Whether it is alive a moment after its output ended; it closes stdout a little before it is reaped."""
+    try:
+        process.wait(timeout=_EXIT_S)
+    except subprocess.TimeoutExpired:
+        return True
+    return False
+
+
+def _last_line(fd: int) -> str:
+    os.set_blocking(fd, False)
+    try:
+        lines = os.read(fd, 65536).decode("utf-8", "replace").splitlines()
+    except OSError:
+        lines = []
+    return lines[-1].strip() if lines else "silently"
 
 
 def _first_cpu(text: str) -> str:

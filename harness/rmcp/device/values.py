@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from rmcp.device.knowledge import Variable
+from rmcp.device.numbers import whole
 
 _MIOPEN_ON = ("1", "on", "yes", "true", "enable", "enabled")
 MIOPEN_OFF = ("0", "off", "no", "false", "disable", "disabled")
@@ -103,7 +104,7 @@ def same_value(variable: Variable, value: str, known: str) -> bool:
 
 
 def _clr_bool(text: str) -> bool:
-    number = re.match(r"[+-]?\d+", text)
+    number = re.match(r"[+-]?[0-9]{1,20}", text)
     return text.lower() == "true" or (number is not None and int(number[0]) != 0)
 
 
@@ -111,7 +112,7 @@ def _integer(text: str) -> int | None:
     try:
         return int(text, 0)
     except ValueError:
-        return int(text) if re.fullmatch(r"0\d+", text) else None
+        return whole(text)
 
 
 def _invalid_int(variable: Variable, text: str, fix: str) -> Invalid | None:
@@ -127,10 +128,10 @@ def _invalid_int(variable: Variable, text: str, fix: str) -> Invalid | None:
 
 def _invalid_gfx3(text: str) -> Invalid | None:
     fix = "write major.minor.step in decimal, for example 10.1.0 for gfx1010 or 10.3.0 for gfx1030"
-    named = re.fullmatch(r"gfx(\d+)([0-9a-f])([0-9a-f])", text)
+    named = re.fullmatch(r"gfx([0-9]{1,2})([0-9a-f])([0-9a-f])", text)
     if named:
         fix = f"write {named[1]}.{int(named[2], 16)}.{int(named[3], 16)}"
-    parts = re.fullmatch(r"(\d+)\.(\d+)\.(\d+)", text)
+    parts = re.fullmatch(r"([0-9]{1,9})\.([0-9]{1,9})\.([0-9]{1,9})", text)
     bad = 'the runtime prints "HSA_OVERRIDE_GFX_VERSION ... is invalid" and fails to start'
     if parts is None or any(
         int(part) > limit for part, limit in zip(parts.groups(), _GFX3_LIMITS, strict=True)

@@ -10,6 +10,7 @@ from enum import Enum
 from rmcp.device.facts import HostFacts
 from rmcp.device.gpus import Gpu
 from rmcp.device.kernel_events import KernelEvent
+from rmcp.device.numbers import whole
 from rmcp.device.parameters import PARAMETERS, compute_timeout_s
 from rmcp.device.probes import Probed, Tool, Torch
 from rmcp.outcome.words import DeviceEvent
@@ -132,8 +133,8 @@ def _one_gpu(gpu: Gpu, name: str) -> Iterator[Verdict]:
         )
     if gpu.busy_percent is not None and gpu.busy_percent >= _BUSY:
         yield _bad(name, f"{gpu.busy_percent} % busy", "if no process uses it, it is stuck: reboot")
-    width, most = gpu.link.rpartition("x")[2], gpu.max_link.rpartition("x")[2]
-    if width.isdigit() and most.isdigit() and int(width) < int(most) and not gpu.apu:
+    width, most = (whole(link.rpartition("x")[2]) for link in (gpu.link, gpu.max_link))
+    if width is not None and most is not None and width < most and not gpu.apu:
         yield _note(name, f"PCIe link is x{width} of x{most}", "reseat the card or check riser and slot")
 
 
