@@ -56,6 +56,11 @@ class IsolatedSession:
 
     # -- session ----------------------------------------------------------------------------------
 
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionstart(self) -> None:
+        """What is open now, before any test is imported, belongs to the runner and not to the tests."""
+        self._belongings = open_descriptors()
+
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """Own the stop signals while tests run; let the holder go before coverage is combined."""
