@@ -58,8 +58,8 @@ class ZygoteProcess:
             self._process = subprocess.Popen(
                 [*argv, "zygote", "--control", word, *options],
                 env=dict(env),
-                stdin=theirs if control == "stdio" else subprocess.DEVNULL,
-                stdout=theirs if control == "stdio" else self._log,
+                stdin=theirs.fileno() if control == "stdio" else subprocess.DEVNULL,
+                stdout=theirs.fileno() if control == "stdio" else self._log,
                 stderr=self._log,
                 pass_fds=() if control == "stdio" else (theirs.fileno(),),
                 start_new_session=True,

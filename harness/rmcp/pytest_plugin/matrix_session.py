@@ -226,8 +226,8 @@ class MatrixSession:
         """Let the result travel with the report."""
         report = yield
         if isinstance(item, CaseItem) and call.when == "call" and item.result is not None:
-            report.rmcp = report_data(item.result)
-            report.rmcp["axes"] = dict(item.case.axes)
+            # pytest lets plugins put attributes on a report; xdist carries them over.
+            report.__dict__["rmcp"] = {**report_data(item.result), "axes": dict(item.case.axes)}
         return report
 
     @pytest.hookimpl(tryfirst=True)

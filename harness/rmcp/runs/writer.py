@@ -48,6 +48,14 @@ class RunDirectory:
         """A journal of one's own for this process (`main`, or the xdist worker's name)."""
         return Journal(self.path / "journal", writer_name)
 
+    def extend_plan(self, cases: Sequence[Case]) -> None:
+        """Add cases to a run whose manifest says that its plan ``grows`` (probes); on disk when this returns."""
+        text = "".join(line + "\n" for line in plan_lines(cases))
+        with open(self.path / self.manifest["plan"]["file"], "ab") as file:
+            file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+
     def store_attempt(
         self, case: Case, attempt: Attempt, extra: Mapping[str, bytes | str] | None = None
     ) -> str | None:
