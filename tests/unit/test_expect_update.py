@@ -332,6 +332,20 @@ def test_update_by_command(finished: Path, capsys: pytest.CaptureFixture[str]) -
     assert "nothing to change" in capsys.readouterr().out
 
 
+def test_cases_beside_the_matrix_are_left_out(
+    finished: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rmcp import cli
+
+    probe = record({"env": "stock", "dtype": "f32", "h": "43"}, "crash")
+    run = Run("r2", finished.parent, {"matrix": {"path": str(finished)}}, (probe,))
+    monkeypatch.setattr("rmcp.runs.reader.load_run", lambda ref, out: run)
+    assert cli.main(["expect", "update", "r2"]) == 0
+    told = capsys.readouterr().out
+    assert "1 cases with values that the matrix does not have are left out" in told
+    assert "nothing to change" in told
+
+
 def test_new_rules_go_into_the_file_beside(finished: Path) -> None:
     from rmcp import cli
 

@@ -20,23 +20,18 @@ from rmcp.runs.model import Run
 
 EXIT_UNEXPECTED = 1
 _SHOWN = 20  # cases listed per verdict
+_RULES_SHOWN = 5
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Options of `rmcp expect`."""
     commands = parser.add_subparsers(dest="expect_command", metavar="check|update", required=True)
     check = commands.add_parser("check", help="verdicts of a run under the expectations as they are now")
-    update = commands.add_parser(
-        "update", help="write the narrowest rules that explain a run, drop what passes"
-    )
+    update = commands.add_parser("update", help="write the narrowest rules that explain a run, drop what passes")
     for sub in (check, update):
         sub.add_argument("run", metavar="RUN", help="a run directory, a run id, or latest")
-        sub.add_argument(
-            "--matrix", type=Path, metavar="FILE", help="the matrix, when it is no longer where it was"
-        )
-        sub.add_argument(
-            "--out", type=Path, default=Path("reports"), metavar="DIR", help="folder of the runs"
-        )
+        sub.add_argument("--matrix", type=Path, metavar="FILE", help="the matrix, when it is no longer where it was")
+        sub.add_argument("--out", type=Path, default=Path("reports"), metavar="DIR", help="folder of the runs")
     add = update.add_argument
     add("--dry-run", action="store_true", help="only say what would change")
     add("--reason", metavar="TEXT", help="reason of the new rules")
@@ -63,20 +58,18 @@ def _matrix_path(run: Run, given: Path | None) -> Path:
         return given
     path = Path(str((run.manifest.get("matrix") or {}).get("path") or ""))
     if not path.is_file():
+        path = run.path.resolve().parents[1] / path  # relative to where pytest was started
+    if not path.is_file():
         raise UserError(f"the matrix of run {run.id} is not at {path} any more; say where with --matrix FILE")
     return path
 
 
 def _check(run: Run, matrix: Matrix, cases: Sequence[Observed], today: datetime.date) -> int:
     held = [
-        judge(matrix.expect, c.facts, c.outcome, c.cause, today, signal=c.signal, signature=c.signature)
-        for c in cases
+        judge(matrix.expect, c.facts, c.outcome, c.cause, today, signal=c.signal, signature=c.signature) for c in cases
     ]
     counts = Counter(result.verdict for result in held)
-    print(
-        f"run {run.id}: "
-        + ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
-    )
+    print(f"run {run.id}: " + ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict]))
     for verdict in (Verdict.UNEXPECTED, Verdict.LATERAL, Verdict.IMPROVED):
         told = [(case, result) for case, result in zip(cases, held, strict=True) if result.verdict is verdict]
         for case, result in told[:_SHOWN]:
@@ -84,9 +77,7 @@ def _check(run: Run, matrix: Matrix, cases: Sequence[Observed], today: datetime.
             print(f"  {verdict}: {case.id}: {case.outcome}: {result.reason}{where}")
         if len(told) > _SHOWN:
             print(f"  ... and {len(told) - _SHOWN} more that are {verdict}")
-    idle = unused(matrix.expect, {result.rule for result in held if result.rule is not None})
-    for rule in idle:
-        print(f"{rule.position}: this expectation is about no case of the run")
+    _tell_unseen(unused(matrix.expect, {result.rule for result in held if result.rule is not None}))
     bad = counts[Verdict.UNEXPECTED] + counts[Verdict.LATERAL] + counts[Verdict.IMPROVED]
     return EXIT_UNEXPECTED if bad else 0
 
@@ -96,9 +87,12 @@ def _update(run: Run, matrix: Matrix, cases: Sequence[Observed], today: datetime
     values = {axis.name: axis.names for axis in matrix.axes}
     strange = sorted({axis for case in cases for axis in case.axes} ^ set(values))
     if strange:
-        raise UserError(
-            f"run {run.id} and {matrix.path} differ in the axis {strange[0]!r}; run the matrix again"
-        )
+        raise UserError(f"run {run.id} and {matrix.path} differ in the axis {strange[0]!r}; run the matrix again")
+    # What `rmcp boundary` and the like tried beside the matrix has axis values that no rule could name.
+    planned = [case for case in cases if all(case.axes[axis] in names for axis, names in values.items())]
+    if len(planned) < len(cases):
+        print(f"{len(cases) - len(planned)} cases with values that the matrix does not have are left out")
+    cases = planned
     update = plan_update(matrix.expect, cases, values, today, args.anywhere)
     _tell(update, until is not None)
     extends = update.expired if until is not None else ()
@@ -133,13 +127,24 @@ def _tell(update: Update, extending: bool) -> None:
         print(f"    and {narrowed.also}")
     for added in update.added:
         words = " or ".join(added.outcomes)
-        print(f"+ {words} in {len(added.cases)} cases: {added.where or 'every case'}")
+        print(f"+ {words} in {_cases(len(added.cases))}: {added.where or 'every case'}")
         print(f"    {added.signature or 'no signature'}; for example {added.cases[0]}")
     for rule in update.expired:
         hint = "extended" if extending else "fix it, or extend it with --until DATE"
         print(f"! {rule.position}: is over since {rule.until} and its cases still fail; {hint}")
-    for rule in update.unseen:
+    _tell_unseen(update.unseen)
+
+
+def _cases(count: int) -> str:
+    return "1 case" if count == 1 else f"{count} cases"
+
+
+def _tell_unseen(rules: Sequence[Expectation]) -> None:
+    """Of a part of a matrix most rules say nothing: then their number is enough."""
+    for rule in rules[:_RULES_SHOWN]:
         print(f"? {rule.position}: is about no case of this run; kept")
+    if len(rules) > _RULES_SHOWN:
+        print(f"? ... and {len(rules) - _RULES_SHOWN} more rules that are about no case of this run")
 
 
 def _write(
@@ -166,14 +171,12 @@ def _write(
         try:
             path.write_text(text, encoding="utf-8")
         except OSError as error:
-            raise UserError(
-                f"cannot write {path}: {error.strerror}; copy the matrix and use --matrix"
-            ) from None
+            raise UserError(f"cannot write {path}: {error.strerror}; copy the matrix and use --matrix") from None
     return [path for path, _ in texts]
 
 
 def _record(run: Run, added: Added, args: argparse.Namespace) -> dict[str, Any]:
-    reason = args.reason or f"seen in {len(added.cases)} cases of run {run.id}, not explained yet"
+    reason = args.reason or f"seen in {_cases(len(added.cases))} of run {run.id}, not explained yet"
     rule: dict[str, Any] = {"where": added.where} if added.where else {}
     rule["outcome"] = [str(outcome) for outcome in added.outcomes]
     for key, words in (("cause", added.causes), ("signal", added.signals)):

@@ -98,9 +98,7 @@ def _is_remark(line: str) -> bool:
 
 def _one(yaml: Any, body: list[str], indent: int, change: Callable[[Any], None]) -> str:
     """One changed rule: read without its indentation, changed, written with it again."""
-    rules = yaml.load(
-        "".join(line[indent:] if line[:indent].isspace() or not indent else line for line in body)
-    )
+    rules = yaml.load("".join(line[indent:] if line[:indent].isspace() or not indent else line for line in body))
     change(rules[0])
     return _indented(_dumped(yaml, rules), indent)
 

@@ -32,9 +32,7 @@ def expression(box: Box, values: Mapping[str, Sequence[str]]) -> str:
     return " and ".join(tests)
 
 
-def needed(
-    box: Box, others: Sequence[Axes], values: Mapping[str, Sequence[str]]
-) -> dict[str, frozenset[str]]:
+def needed(box: Box, others: Sequence[Axes], values: Mapping[str, Sequence[str]]) -> dict[str, frozenset[str]]:
     """The box without the axes that are not needed to keep the others out, the last axes going first."""
     wide = {axis: frozenset(box[axis]) for axis in values}
     for axis in reversed(list(values)):

@@ -10,6 +10,7 @@ from rmcp.device.facts import Cpu, HostFacts, flat
 from rmcp.outcome.words import OUTCOMES, Cause, Outcome, OutcomeClass
 from rmcp.runs.model import CaseRecord, Run
 
+_OWN_SIGNAL = (Outcome.CRASH, Outcome.OOM, Outcome.TAINTED)
 _NO_WORD = (OutcomeClass.NO_VERDICT, OutcomeClass.NOT_RUN)
 
 
@@ -81,7 +82,9 @@ def _observed(record: CaseRecord, machine: Mapping[str, object]) -> Observed:
     flaky = record.stability.startswith("flaky") and len(said) > 1
     outcomes = {a.outcome for a in said} if flaky else {record.outcome}
     causes = {a.cause for a in said if a.cause is not Cause.NONE} if flaky else {record.cause} - {Cause.NONE}
-    signals = {a.signal for a in said if a.signal} if flaky else {record.signal or ""} - {""}
+    # The signal that ended a hang is one of ours and says nothing about the failure.
+    ended = said if flaky else [record]
+    signals = {a.signal for a in ended if a.signal and a.outcome in _OWN_SIGNAL}
     return Observed(
         id=record.id,
         axes=record.axes,

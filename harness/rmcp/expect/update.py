@@ -99,9 +99,7 @@ def plan_update(
             found = [needed(box, others, values) for box in boxes([case.axes for case in accepted], others)]
             tests = [expression(box, values) for box in found]
             also = tests[0] if len(tests) == 1 else " or ".join(f"({test})" for test in tests)
-            narrowed.append(
-                Narrowed(rule, also if len(tests) == 1 else f"({also})", len(passing), len(accepted))
-            )
+            narrowed.append(Narrowed(rule, also if len(tests) == 1 else f"({also})", len(passing), len(accepted)))
     added = _added(judged, explained, values, anywhere)
     return Update(tuple(dropped), tuple(narrowed), tuple(added), tuple(expired), tuple(unseen))
 
