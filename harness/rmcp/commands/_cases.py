@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rmcp.diagnose.probing import Oracle
     from rmcp.matrix.model import Case
     from rmcp.runs.model import CaseRecord, Run
+    from rmcp.session.probe import ProbeRunner
 
 _CLOSE = 3  # ids that are shown when none is the one asked for
 
@@ -108,16 +109,28 @@ def open_oracle(found: Found, args: argparse.Namespace) -> Iterator[Oracle]:
     from rmcp.diagnose.probing import Oracle
     from rmcp.diagnose.records import probe_of
     from rmcp.diagnose.searching import load_state, save_state
-    from rmcp.session.probe import ProbeRunner
 
     log = load_state(args.resume, found.case) if args.resume else None
-    with ProbeRunner(found.run, reports=args.reports) as runner:
+    with open_runner(found.run, args.reports) as runner:
         oracle = Oracle(probe_of(runner, tell), args.budget, args.seconds, log)
         try:
             yield oracle
         finally:
             if args.resume:
                 save_state(args.resume, found.case, oracle)
+
+
+@contextmanager
+def open_runner(run: Run | None, reports: Path) -> Iterator[ProbeRunner]:
+    """The probe runner. Probes are runs of their own in a folder of their own: `latest` stays what it was."""
+    from rmcp.session.probe import ProbeRunner
+
+    with ProbeRunner(run, reports=reports / "probes") as runner:
+        try:
+            yield runner
+        finally:
+            if runner.directory is not None:
+                tell(f"journal {runner.directory.path}")
 
 
 def tell(line: str) -> None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,15 +85,15 @@ def _explore(
     found: Study, signatures: Sequence[str], product: Sequence[Case], args: argparse.Namespace
 ) -> list[Exploration]:
     """Probe each signature in turn; the budget is for all of them together."""
+    from rmcp.commands._cases import open_runner, tell
     from rmcp.diagnose.exploring import explore_signature
     from rmcp.diagnose.probe import Budget
     from rmcp.diagnose.records import probe_of
-    from rmcp.session.probe import ProbeRunner
 
     done: list[Exploration] = []
     left = args.probe
-    with ProbeRunner(found.run, reports=args.reports) as runner:
-        probe = probe_of(runner, lambda line: print("probe", line, file=sys.stderr, flush=True))
+    with open_runner(found.run, args.reports) as runner:
+        probe = probe_of(runner, tell)
         for position, signature in enumerate(signatures):
             share = max(1, left // (len(signatures) - position)) if left else 0
             budget = Budget(share, args.seconds or math.inf, args.hazard or math.inf)
