@@ -561,6 +561,42 @@ POSITIVE: list[tuple[str, str, dict]] = [
         {},
     ),
     ("kfd kfd: amdgpu: skipped device 1002:699f, PCI rejects atomics 730<0", "hip_init_error", {}),
+    (
+        "I get this error:\nocBLAS error: Cannot read /x/TensileLibrary.dat: Illegal seek\n\nwhat now?",
+        "missing_library_kernels",
+        {},
+    ),
+    (
+        "rocBLAS error: /opt/lib/librocblas.so: TensileLibrary.dat: Illegal seek for GPU arch: gfx1031",
+        "missing_library_kernels",
+        {"gpu_arch": "gfx1031"},
+    ),
+    ("02:21:32 amdgpu 0000:08:00.0: device lost from bus!", "gpu_hang_reset", {}),
+    (
+        "Error message: `Memory access fault by GPU node-1 (Agent handle: 0x5) on address 0x7f00. Reason: Unknown.`",
+        "memory_access_fault",
+        {"node": 1},
+    ),
+    (
+        '[TP0] Scheduler hit an exception: Traceback (most recent call last):\n  File "a.py", line 2582, in run\n    loop()',
+        "python_exception_other",
+        {},
+    ),
+    (
+        "  HSA_STATUS_ERROR_EXCEPTION: An HSAIL operation resulted in a hardware exception. code: 0x1016\n  torch.AcceleratorError: HIP error: unspecified launch failure",
+        "unknown_abort",
+        {"code": "0x1016"},
+    ),
+    (
+        "**Without override:**\n```\nhipErrorNoBinaryForGpu: Unable to find code object for all current devices!\n```",
+        "no_kernel_image",
+        {},
+    ),
+    (
+        "[2.1] [gfxhub] page fault (ring:40 vmid:8)\n[2.2] MES might be in unrecoverable state\n[2.3] MODE1 reset",
+        "gpu_hang_reset",
+        {},
+    ),
 ]
 NEGATIVE = [
     "If you get `HSA_STATUS_ERROR_MEMORY_APERTURE_VIOLATION`, set HSA_ENABLE_SDMA=0.",
@@ -628,6 +664,28 @@ NEGATIVE = [
     "[W socket.cpp:426] [c10d] The server socket cannot be initialized on [::]:29500 (errno: 97 - Address family not supported by protocol).",
     "Warning: failed to load plugin foo, continuing",
     "WARNING: apport: report generated",
+    # Literals of a source or data file, also without a comma behind them.
+    '_log("%c[kernel] Segmentation fault (core dumped)", red);',
+    '    "Sep 15 12:08:17 box kernel: Out of memory: Killed process 571 "\n    "(python) total-vm:2071252kB\\n"',
+    "line, _ := kmsg.ParseLine(`6,901,100;NVRM: Xid (PCI:0000:3b:00): 48, pid=1, Ch 00000008`)",
+    '  msg: "the server ran out of memory: HIP out of memory. Tried to allocate 20.00 MiB (GPU 0)"',
+    'job.explode = "CUDA error: an illegal memory access was encountered"',
+    'boom = RuntimeError("HIP error: no ROCm-capable device is detected")',
+    "  { id: 'kfd', symptom: 'Unable to open /dev/kfd read-write: Permission denied', fix: 'amd' },",
+    # Quotations inside sentences.
+    "The suite ends in an abort (`no ROCm-capable device is detected`). Two tests were added",
+    "the first test stopped because the runner had reported\n`no ROCm-capable device is detected`; this is the runner's fault",
+    "The gate then walked into\n`RuntimeError: miopenStatusUnknownError` on the hardware that it exists to check",
+    "- Symptom: `HIP error: invalid device function` or a model that does not load",
+    "that create fails, and the library reports it as\nmiopenStatusUnknownError from whatever convolution ran first",
+    "hours: ``ring gfx_0.0.0 timeout`` -> ``MODE1 reset`` -> ``VRAM is lost due to GPU reset!``, which",
+    # Examples that a sentence introduces.
+    "The failure looks like this:\n\n```\nRequested to load a model\nMemory access fault by GPU node-1 (Agent handle: 0x...) on address 0x...\nFatal Python error: Aborted\n```",
+    "When a kernel crashes with errors like:\n\n- `hipErrorIllegalAddress`\n- `RuntimeError: CUDA error: an illegal memory access was encountered` (also on ROCm)",
+    "You might see:\n```\nHSA_STATUS_ERROR_MEMORY_APERTURE_VIOLATION\n```\nThen try the next release.",
+    "# Without this, the tool fails with:\n#   Unable to open /dev/kfd read-write: Permission denied\n# even though the module is loaded",
+    "/// - amdgpu: `*ERROR* ring gfx_0.0.0 timeout`, `GPU reset begin!`,\n///   `VRAM is lost due to GPU reset!`",
+    "| Ring gfx_0.0.0 timeout | **0** | PASS |\n| GPU reset succeeded | **0** | PASS |",
 ]
 
 
@@ -722,9 +780,7 @@ def test_exit_status_alone():
     assert recognise("", exit_code=134).cause is Cause.UNKNOWN_ABORT
     assert recognise("", exit_code=137).cause is Cause.NONE, "a kill by an unknown hand is no cause"
     assert recognise("", exit_code=1).cause is Cause.NONE
-    found = recognise(
-        "Memory access fault by GPU node-1 (Agent handle: 0x5) on address 0x7f00.", signal="SIGABRT"
-    )
+    found = recognise("Memory access fault by GPU node-1 (Agent handle: 0x5) on address 0x7f00.", signal="SIGABRT")
     assert found.fields["signal"] == "SIGABRT"
 
 

@@ -106,7 +106,7 @@ _ABOUT = re.compile(
     r"|resulting in|(?:dies?|crash(?:es)?|fails?|errors? out|aborts?|ends|stops?|exits?) with|throws?|raises?|triggers?"
     r"|look(?:s|ing)? (?:like|for)|see(?:s|ing)?|same error|similar|grep|match(?:es)?|detects?|downstream|proven"
     r"|look for|check for|search for|treat(?:s|ed)?|classif\w+|recogni[sz]\w+|reports? as|expects?|documented|describes?"
-    r"|saw|observed|issue discovered|root cause|tells you)\b"
+    r"|saw|observed|surfaces?|issue discovered|root cause|tells you)\b"
     r"|如果|可能|例如|比如|类似|会出现|もし|たとえば",
     re.IGNORECASE,
 )
@@ -118,13 +118,13 @@ _ENDS_IN_PROSE = re.compile(
 )
 _REPORTS = re.compile(r"\b(?:logs?|logged|prints?|printed|output|stderr|stdout)\b", re.IGNORECASE)
 _PROSE_AFTER = re.compile(
-    r"^[\"'`*)\].,]*\s*(?:—|–|\(?(?:this is|that is|is (?:the|a|an|not)|means|indicates|because|usually|typically|instead|when|whenever"
+    r"^[\"'`*)\].,;]*\s*(?:—|–|\(?(?:this is|that is|is (?:the|a|an|not)|means|indicates|because|usually|typically|instead|when|whenever"
     r"|if|would|can\b|may|might|will|occurs?\b|happens|appears|errors?\b|failures?\b|for (?:most|many|all|some)|on (?:cards|gpus|amd|nvidia|rdna|gfx|h100|older|some|most)"
     r"|in (?:curobo|stack|the log|dmesg|your)|from (?:the|a)|and (?:the|then)|or\b|so\b|which\b|while\b))",
     re.IGNORECASE,
 )
 _PLACEHOLDER = re.compile(
-    r"0x\.{2,}|0x[Xx]{2,}|0x<|0x…|(?<![\w%])%[0-9l]*[spdxu]\b|\{[\w.!:]*\}|\$\{|<[a-zA-Z_ -]{1,20}>|gfxNNN|gfxXXX"
+    r"0x\.{2,}|0x[Xx]{2,}|0x<|0x…|(?<![\w%])%[0-9l]*[spdxu]\b|\{[\w.!:]*\}|\$\{|<(?!unknown>)[a-zA-Z_ |-]{1,20}>|gfxNNN|gfxXXX"
 )
 _ELIDED = re.compile(r"0x\.{2,}|0x[Xx]{2,}|(?<![\w%])%(?:s|p|d|u|zu|llu)\b|total-vm:\.\.\.")
 _LABEL = re.compile(r"\*\*([^*]{1,60})\*\*:?\s*`$|\*\*([^*]{1,60}):\*\*\s*`$")
@@ -180,6 +180,10 @@ def only_names(
         return True
     if _INTRO.search(lead):
         return True
+    if core.ticked and not device and re.match(r"`+[*_]*,?\s+[a-z(]", after):
+        return True
+    if core.ticked and not device and _continues(lead) and len(_WORDS.findall(lead)) >= 4:
+        return True
     if _EXCEPTION_LEAD.match(core.text) and not (core.comment or core.bullet):
         return False
     quote = before.rstrip("*_ ")[-1:]
@@ -187,6 +191,13 @@ def only_names(
     if core.logged and not core.comment:
         return False
     if (core.comment or core.bullet) and (_continues(lead) or core.comment) and _ABOUT.search(lead):
+        return True
+    if core.comment and core.ticked and not core.logged:
+        return True  # documentation comments quote messages in ticks
+    only_exception = bool(bare) and bool(re.fullmatch(r"(?:[\w.]+\.)?\w*(?:Error|Exception):", bare))
+    if core.comment and (not bare or only_exception) and _continues(lead) and _ENDS_IN_PROSE.search(lead):
+        return True
+    if (core.comment or core.bullet) and before.endswith("(") and len(before.split()) > 2:
         return True
     if quote in "\"'" and quote:
         if not bare:
@@ -197,9 +208,7 @@ def only_names(
         return True
     if _PROSE_AFTER.match(after) and (before or core.comment or core.bullet or core.ticked or quote):
         return True
-    if core.ticked and not device and not before and _continues(lead) and len(_WORDS.findall(lead)) >= 4:
-        return True
-    if (core.comment or not device) and _in_ticks(before) and bare and not _EXCEPTION_LEAD.match(before.rpartition("`")[2]):
+    if (core.comment or not device) and _in_ticks(before, core.ticked) and bare and not _EXCEPTION_LEAD.match(before.rpartition("`")[2]):
         return True
     if not bare:
         # A wrapped sentence: what stands on the line above belongs to this one.
@@ -224,12 +233,13 @@ def _in_literal(before: str) -> bool:
     return not _JSON_KEY.search(before) and not lead.endswith("=")
 
 
-def _in_ticks(before: str) -> bool:
+def _in_ticks(before: str, ticked: bool) -> bool:
     """True inside `...` in the middle of a sentence; after a colon (`Error: `...``) the quotation is the message."""
-    if before.count("`") % 2 == 0:
+    before = before.replace("``", "`")
+    if (before.count("`") + ticked) % 2 == 0 or "`" not in before:
         return False
     lead = before.rpartition("`")[0].rstrip(" *_\"'([")
-    return bool(lead) and lead[-1] not in ":：→>"
+    return bool(lead) and lead[-1] not in ":："
 
 
 def _continues(lead: str) -> bool:

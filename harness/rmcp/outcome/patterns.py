@@ -25,9 +25,10 @@ class Rank(IntEnum):
     """How a row competes. The highest rank wins; inside one rank the first line wins."""
 
     DETAIL = 0  # adds fields, never a cause
-    WEAK = 1  # how the process ended, or a plain exception: true, but any named reason is better
-    DOWNSTREAM = 2  # usually the consequence of something that stands elsewhere in the log
-    PRIMARY = 3  # names the reason
+    FAINT = 1  # something went wrong, no more is said
+    WEAK = 2  # how the process ended, or a plain exception: true, but any named reason is better
+    DOWNSTREAM = 3  # usually the consequence of something that stands elsewhere in the log
+    PRIMARY = 4  # names the reason
 
 
 @dataclass(frozen=True)
@@ -292,7 +293,7 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "miopen-status", Cause.MIOPEN_ERROR,
         r"(?P<miopen_status>miopenStatus(?:NotInitialized|InvalidValue|BadParm|AllocFailed|InternalError"
-        r"|NotImplemented|UnknownError|UnsupportedOp|VersionMismatch))\b",
+        r"|NotImplemented|UnknownError|UnsupportedOp|VersionMismatch))\b(?=[\"'`).,;:!\]*]*\s*(?:$|\n|[(\[]|cudnn))",
         ("miopenStatus",), "RuntimeError: miopenStatusUnknownError",
         "torch aten/src/ATen/miopen/Exceptions.h", "miopen", fields={"library": "MIOpen"},
         expect={"miopen_status": "miopenStatusUnknownError"},
@@ -654,6 +655,14 @@ PATTERNS: tuple[Pattern, ...] = (
         ("Error", "Exception", "Interrupt", "Failure", "Timeout", "StopIteration", "Refused", "Exit", "OutOfResources"),
         "TypeError: prepare() missing 1 required positional argument: 'x'", "CPython traceback", "python",
         rank=Rank.WEAK, whole=True, expect={"exception": "TypeError"},
+    ),
+    Pattern(
+        "torn-traceback", Cause.PYTHON_EXCEPTION_OTHER,
+        r"(?:hit an exception:\s*)?Traceback \(most recent call last\)|hit an exception: %s|EngineCore encountered a fatal error"
+        r"|\b[A-Z]\w+(?:Error|Exception)\(['\"][^'\"\n]+['\"]\)",
+        ("Traceback (most", "hit an exception", "encountered a fatal", "Error('", "Exception('"),
+        "[2025-09-10 12:15:24 TP4] Scheduler hit an exception: Traceback (most recent call last):",
+        "CPython, sglang, vLLM: a traceback whose last line is missing", "python-torn", rank=Rank.FAINT,
     ),
 )
 

@@ -220,8 +220,8 @@ def _match_line(data: bytes, line: scan.Line, body: bytes, raw: bool) -> list[Hi
                     match.group(),
                     after,
                     lead,
-                    device=pattern.device and not _bare_status(match.group()),
-                    weak=pattern.rank is Rank.WEAK,
+                    device=pattern.device and pattern.layer != "kernel-log" and not _bare_status(match.group()),
+                    weak=pattern.rank <= Rank.WEAK,
                 ):
                     continue
             if pattern.whole and not _begins(core, before, pattern, raw):
@@ -285,8 +285,10 @@ def _lead(data: bytes, line: scan.Line, core: Core) -> str:
     intro = _fence_intro(data, line.offset)
     if intro is not None:
         return intro
-    for above in scan.lines_before(data, line, 1 if not core.comment else 3):
+    for above in scan.lines_before(data, line, 12 if core.bullet else 3 if core.comment else 1):
         text = above.decode("utf-8", "backslashreplace")
+        if core.bullet and (not text.strip() or undecorate(text).bullet):
+            continue  # the sentence that introduces the list stands above its first item
         bare = text.strip().lstrip(">#/* ")
         if bare:
             return bare if text.lstrip().startswith("#") else undecorate(text).text
