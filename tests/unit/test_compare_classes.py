@@ -9,7 +9,7 @@ from rmcp.compare import CHANGES, Cell, Change, change_of
 from rmcp.compare.perf import slower_or_faster, speed_of
 from rmcp.outcome.words import Outcome, OutcomeClass, class_of
 
-O, C = Outcome, Change
+O, C = Outcome, Change  # noqa: E741
 TABLE = [
     (O.PASS, O.PASS, C.UNCHANGED),
     (O.PASS, O.WARN, C.WORSE),
@@ -98,9 +98,7 @@ def test_signature_needs_the_same_rules() -> None:
     before = Cell(O.CRASH, cause="segfault", signature="a", rule=1)
     assert change_of(before, before._replace(signature="b")) is C.SIGNATURE
     assert change_of(before, before._replace(signature="b", rule=2)) is C.UNCHANGED
-    assert (
-        change_of(before, before._replace(signature="b", rule=2, cause="aperture_violation")) is C.SIGNATURE
-    )
+    assert change_of(before, before._replace(signature="b", rule=2, cause="aperture_violation")) is C.SIGNATURE
 
 
 FAST = (1.0, 1.02, 0.98, 1.01, 0.99, 1.0)

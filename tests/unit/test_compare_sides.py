@@ -1,4 +1,4 @@
-"""Comparisons of whole runs: sides, baselines, drift, neighbours; golden texts that hold every change class."""
+"""Comparisons of whole runs: sides, baselines, drift, neighbours; golden texts hold every change class."""
 
 from __future__ import annotations
 
@@ -145,9 +145,7 @@ def test_neighbours_and_baseline_are_different_questions() -> None:
     assert b.steps == (None, Change.FIX, Change.UNCHANGED)
     assert a.change is Change.REGRESSION
     assert comparison.by_step[2] == {Change.FIX: 1, Change.UNCHANGED: 1}
-    assert (
-        sentence_of(comparison) == "3 against 1: 1 fix, 1 unchanged. Over all 3 sides: 1 regression, 1 fix."
-    )
+    assert sentence_of(comparison) == "3 against 1: 1 fix, 1 unchanged. Over all 3 sides: 1 regression, 1 fix."
 
 
 def test_drift_sets_apart_what_is_compared() -> None:
@@ -181,9 +179,7 @@ def test_kernel_parameters() -> None:
 
 def test_an_axis_that_one_side_lacks_does_not_shift_values() -> None:
     first = synthetic.run_of([synthetic.case({"shape": "a"}, row="r" * 64)], id="x", compare_axes=())
-    second = synthetic.run_of(
-        [synthetic.case({"dtype": "f", "shape": "b"}, row="s" * 64)], id="y", compare_axes=()
-    )
+    second = synthetic.run_of([synthetic.case({"dtype": "f", "shape": "b"}, row="s" * 64)], id="y", compare_axes=())
     comparison = compare([first, second])
     assert comparison.axes == ("shape", "dtype")
     assert [row.values for row in comparison.rows] == [("a", ""), ("b", "f")]

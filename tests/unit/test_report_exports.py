@@ -106,9 +106,7 @@ def test_paths_are_relative_to_the_workspace() -> None:
 
 
 ODD = {
-    "nan": synthetic.attempt(
-        1, Outcome.ERROR, duration_s=float("nan"), maxrss_kb=float("inf"), wall_start=1e300
-    ),
+    "nan": synthetic.attempt(1, Outcome.ERROR, duration_s=float("nan"), maxrss_kb=float("inf"), wall_start=1e300),
     "types": synthetic.attempt(
         1, Outcome.ERROR, metrics={"a": object(), "b": b"\xff", 3: {4}}, checks=({"name": None},)
     ),
@@ -119,9 +117,7 @@ ODD = {
 
 @pytest.mark.parametrize("odd", sorted(ODD))
 def test_odd_runs_are_still_reported(odd: str, tmp_path: Path) -> None:
-    case = synthetic.case(
-        {"s": "\ud800"}, Outcome.ERROR, attempts=(ODD[odd],), env={"A": "\ud800"}, args={"x": {1, 2}}
-    )
+    case = synthetic.case({"s": "\ud800"}, Outcome.ERROR, attempts=(ODD[odd],), env={"A": "\ud800"}, args={"x": {1, 2}})
     run = synthetic.run_of(
         [case],
         tmp_path,

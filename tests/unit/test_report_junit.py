@@ -15,10 +15,7 @@ from rmcp.report.junit import kind_of, render_junit, write_junit
 
 SCHEMAS = Path(__file__).parents[1] / "golden" / "report" / "xsd"
 BOTH = ("jenkins-junit-10.xsd", "ant-junit-rules.xsd")
-HOSTILE = (
-    "</failure>]]><script>alert(1)</script>&#0;\x00\x08\x1b[31mred\x1b[0m\u202egnp\ud800\uffff\r\n"
-    + "x" * 5000
-)
+HOSTILE = "</failure>]]><script>alert(1)</script>&#0;\x00\x08\x1b[31mred\x1b[0m\u202egnp\ud800\uffff\r\n" + "x" * 5000
 
 
 def validate(text: bytes, *names: str) -> None:

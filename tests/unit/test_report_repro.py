@@ -88,6 +88,11 @@ def test_hostile_values_stay_values(evil: str) -> None:
         assert "abort" not in names
 
 
+def test_no_control_character_reaches_a_terminal() -> None:
+    case = dataclasses.replace(conv_case(), env={"A": "\x1b[31m'\u202e"})
+    assert shell_command(case) == r"env $'A=\x1b[31m\'\u202e' python repro.py"
+
+
 def test_commands_are_quoted() -> None:
     case = dataclasses.replace(
         conv_case(),

@@ -45,8 +45,7 @@ def cases(*outcomes: Outcome, **changes: object) -> list:  # type: ignore[type-a
         (
             synthetic.run_of(cases(Outcome.PASS, verdict=Verdict.IMPROVED)),
             "ok",
-            "1 of 1 case passed, nothing unexpected failed."
-            " 1 passed although a failure was expected: record it.",
+            "1 of 1 case passed, nothing unexpected failed. 1 passed although a failure was expected: record it.",
         ),
     ],
 )
@@ -69,9 +68,7 @@ def test_cluster_names_what_its_cases_share() -> None:
         {"dtype": "float16"},
         0,
     )
-    (cluster,) = tally(
-        synthetic.run_of([*crash, *fine, synthetic.case({"dtype": "float16", "shape": "s9"})])
-    ).clusters
+    (cluster,) = tally(synthetic.run_of([*crash, *fine, synthetic.case({"dtype": "float16", "shape": "s9"})])).clusters
     assert cluster.outside == 1
 
 

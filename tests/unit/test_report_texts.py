@@ -58,13 +58,7 @@ def test_xml_text_has_legal_characters_only(text: str) -> None:
 
 @given(
     st.recursive(
-        st.none()
-        | st.booleans()
-        | st.floats()
-        | st.integers()
-        | st.text()
-        | st.binary()
-        | st.complex_numbers(),
+        st.none() | st.booleans() | st.floats() | st.integers() | st.text() | st.binary() | st.complex_numbers(),
         lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.integers(), inner),
         max_leaves=20,
     )
@@ -140,3 +134,22 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
         write_atomically(path, pieces())
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_ids_are_made_from_axes_or_written_out() -> None:
+    from rmcp.report.payload import index_of
+
+    def stored(*ids: str) -> object:
+        axes = [
+            {"env": "stock", "shape": "a"},
+            {"env": "no-sdma", "shape": "a"},
+            {"env": "stock", "shape": "b"},
+        ]
+        cases = [synthetic.case(axes[i], id=name) for i, name in enumerate(ids)]
+        return index_of(synthetic.run_of(cases))["ids"]
+
+    assert stored("m[stock/a]", "m[no-sdma/a]", "m[stock/b]") is None
+    assert stored("m[a]", "m[no-sdma/a]", "m[b]") is None
+    assert stored("m[default]", "m[no-sdma]", "m[b]") is None
+    assert stored("m[stock/a]", "m[a]", "m[x]") == ["m[stock/a]", "m[a]", "m[x]"]
+    assert stored("odd", "m[no-sdma/a]", "m[b]") == ["odd", "m[no-sdma/a]", "m[b]"]

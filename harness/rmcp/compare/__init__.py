@@ -17,9 +17,7 @@ from rmcp.runs.model import Run
 _GOOD = (Outcome.PASS, Outcome.WARN)
 
 
-def compare(
-    runs: Sequence[Run] | Sequence[Side], baseline: str | int = 0, by: str | None = None
-) -> Comparison:
+def compare(runs: Sequence[Run] | Sequence[Side], baseline: str | int = 0, by: str | None = None) -> Comparison:
     """Hold every side against the baseline, and each against the side before it.
 
     ``runs`` are Runs (made to sides by ``sides_of``) or ready sides; ``baseline`` is the name of a side,
@@ -33,9 +31,7 @@ def compare(
         sides = sides_of([run for run in runs if isinstance(run, Run)], by)
     if len(sides) < 2:
         found = ", ".join(side.name for side in sides) or "nothing"
-        raise UserError(
-            f"a comparison needs two sides, found {found}; name another run or another axis with --by"
-        )
+        raise UserError(f"a comparison needs two sides, found {found}; name another run or another axis with --by")
     base = _baseline(sides, baseline)
     by = by or _compared(sides)
     axes = tuple(dict.fromkeys(axis for side in sides for axis in side.axes))
@@ -90,7 +86,7 @@ def _rows(sides: Sequence[Side], base: int, axes: tuple[str, ...]) -> list[Row]:
         if side.axes != axes:
             named = dict(zip(side.axes, values, strict=True))
             values = tuple(named.get(axis, "") for axis in axes)
-        label = f"{side.workloads.get(key, '')}[{'/'.join(values)}]"
+        label = f"{side.prefixes.get(key, '')}[{'/'.join(values)}]"
         worst = min((change for change in changes if change), key=IMPORTANCE.__getitem__)
         rows.append(Row(key, label, values, cells, changes, steps, worst))
     return rows

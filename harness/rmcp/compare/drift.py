@@ -75,9 +75,7 @@ def kernel_parameters(cmdline: str) -> dict[str, str]:
     return found
 
 
-def facts_of(
-    run: Run, runtimes: Sequence[str], part: Sequence[tuple[str, str]]
-) -> dict[tuple[str, str], str]:
+def facts_of(run: Run, runtimes: Sequence[str], part: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
     """The facts of a side as (group, name) -> value. ``runtimes`` are those its cases ran in; ``part``
     are the (axis, value) pairs that set the side apart on purpose."""
     found: dict[tuple[str, str], str] = {}

@@ -31,8 +31,7 @@ def slower_or_faster(before: Sequence[float], after: Sequence[float]) -> bool:
         return False
     dice = random.Random(_SEED)
     ratios = sorted(
-        statistics.median(dice.choices(after, k=len(after)))
-        / statistics.median(dice.choices(before, k=len(before)))
+        statistics.median(dice.choices(after, k=len(after))) / statistics.median(dice.choices(before, k=len(before)))
         for _ in range(_RESAMPLES)
     )
     low, high = ratios[round(0.025 * (_RESAMPLES - 1))], ratios[round(0.975 * (_RESAMPLES - 1))]

@@ -56,9 +56,7 @@ def _samples(case: CaseRecord) -> tuple[float, ...]:
         return tuple(_seconds(value) for value in listed if _seconds(value))
     if len(case.attempts) < 2:
         return ()
-    return tuple(
-        filter(None, (_attempt_seconds(attempt) for attempt in case.attempts if attempt.outcome in _GOOD))
-    )
+    return tuple(filter(None, (_attempt_seconds(attempt) for attempt in case.attempts if attempt.outcome in _GOOD)))
 
 
 def _attempt_seconds(attempt: AttemptRecord) -> float:
@@ -77,9 +75,7 @@ def sides_by(run: Run, axis: str, prefix: str = "") -> list[Side]:
     """One side per value of ``axis`` inside the run, in matrix order. Raises UserError for no such axis."""
     axes = _axes(run)
     if axis not in axes:
-        raise UserError(
-            f"run {run.id} has no axis {axis!r}; it has {', '.join(axes) or 'none'}. Name one with --by"
-        )
+        raise UserError(f"run {run.id} has no axis {axis!r}; it has {', '.join(axes) or 'none'}. Name one with --by")
     groups: dict[str, list[CaseRecord]] = {}
     for case in run.cases:
         groups.setdefault(case.axes.get(axis, ""), []).append(case)
@@ -89,9 +85,7 @@ def sides_by(run: Run, axis: str, prefix: str = "") -> list[Side]:
     def identity(case: CaseRecord) -> str:
         return case.row if only else _identity(case, axis)
 
-    return [
-        _side(run, cases, prefix + value, shown, identity, [(axis, value)]) for value, cases in groups.items()
-    ]
+    return [_side(run, cases, prefix + value, shown, identity, [(axis, value)]) for value, cases in groups.items()]
 
 
 def _axes(run: Run) -> list[str]:
@@ -113,13 +107,13 @@ def _side(
 ) -> Side:
     cells: dict[str, Cell] = {}
     rows: dict[str, tuple[str, ...]] = {}
-    workloads: dict[str, str] = {}
+    prefixes: dict[str, str] = {}
     runtimes: Counter[str] = Counter()
     for case in cases:
         key = identity(case)[:_KEY]
         cells[key] = cell_of(case)
         rows[key] = tuple(sys.intern(case.axes.get(axis, "")) for axis in axes)
-        workloads[key] = sys.intern(case.workload)
+        prefixes[key] = sys.intern(case.id.partition("[")[0])
         runtimes[str(case.runtime.get("name", "this"))] += 1
     created = run.manifest.get("created")
     matrix = matrix_facts(run)
@@ -133,7 +127,7 @@ def _side(
         facts=facts_of(run, tuple(runtimes), part),
         started=float(created) if isinstance(created, (int, float)) else 0.0,
         matrix=str(matrix.get("path") or "MATRIX"),
-        workloads=workloads,
+        prefixes=prefixes,
     )
 
 

@@ -53,9 +53,7 @@ def line_of(text: str, case: CaseRecord, shared: Mapping[str, str]) -> int:
                 return index + 1
     # The last axis varies fastest and is the most specific one: begin there.
     for value in reversed(list(shared.values() or case.axes.values())):
-        name = re.compile(
-            rf"""^\s+["']?{re.escape(value)}["']?\s*:|[\[,]\s*["']?{re.escape(value)}["']?\s*[\],]"""
-        )
+        name = re.compile(rf"""^\s+["']?{re.escape(value)}["']?\s*:|[\[,]\s*["']?{re.escape(value)}["']?\s*[\],]""")
         for index, line in enumerate(lines):
             if name.search(line):
                 return index + 1
@@ -97,9 +95,7 @@ def annotations_of(run: Run, environ: Mapping[str, str] = os.environ) -> list[An
         first = improved[0]
         message = f"record it with `rmcp expect update`; first: {one_line(first.id)}"
         found.append(
-            Annotation(
-                "notice", f"{len(improved)} x passes now", message, file, line_of(text, first, first.axes)
-            )
+            Annotation("notice", f"{len(improved)} x passes now", message, file, line_of(text, first, first.axes))
         )
     if len(found) > MOST:
         rest = len(found) - MOST + 1

@@ -89,8 +89,7 @@ def top(mark: str, sentence: str, sub: Iterable[str]) -> str:
     sign, name = {"ok": ("✓", "good"), "bad": ("✗", "bad")}.get(mark, ("?", "open"))
     words = [word for word in sub if word]
     about = "".join(
-        f"<{tag}>{escape(word)}</{tag}>"
-        for tag, word in zip(["strong"] + ["span"] * len(words), words, strict=False)
+        f"<{tag}>{escape(word)}</{tag}>" for tag, word in zip(["strong"] + ["span"] * len(words), words, strict=False)
     )
     return (
         f'<header class="top"><div class="mark {escape(mark)}" role="img" aria-label="{name}">{sign}</div>'
@@ -101,7 +100,5 @@ def top(mark: str, sentence: str, sub: Iterable[str]) -> str:
 def table(heads: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
     """A plain HTML table, everything escaped."""
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in heads)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows
-    )
+    body = "".join("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

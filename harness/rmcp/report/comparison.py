@@ -52,10 +52,7 @@ def sentence_of(comparison: Comparison) -> str:
     if len(comparison.sides) == 2:
         return head
     anywhere = [(comparison.count(change), change) for change in (Change.REGRESSION, Change.FIX)]
-    said = (
-        ", ".join(f"{_named(count, change)}" for count, change in anywhere if count)
-        or "no regression and no fix"
-    )
+    said = ", ".join(f"{_named(count, change)}" for count, change in anywhere if count) or "no regression and no fix"
     return f"{head} Over all {len(comparison.sides)} sides: {said}."
 
 
@@ -122,9 +119,7 @@ def sides_payload(comparison: Comparison) -> list[dict[str, Any]]:
                     "high": round(speed.high, 4),
                     "rows": speed.rows,
                 },
-                "about": {
-                    name: one_line(value) for (group, name), value in side.facts.items() if group == "runtime"
-                },
+                "about": {name: one_line(value) for (group, name), value in side.facts.items() if group == "runtime"},
             }
         )
     return found
@@ -152,7 +147,7 @@ def comparison_index(comparison: Comparison) -> dict[str, Any]:
         for pool, column, value in zip(axis_pools, codes, row.values, strict=True):
             column.append(pool.code(value) if value else -1)
     axes = [
-        {"name": name, "values": [one_line(v, 300) for v in pool.values], "compare": False}
+        {"name": one_line(name, 200), "values": [one_line(v, 300) for v in pool.values], "compare": False}
         for name, pool in zip(comparison.axes, axis_pools, strict=True)
     ]
     changes = [str(change) for change in CHANGES]
@@ -160,7 +155,7 @@ def comparison_index(comparison: Comparison) -> dict[str, Any]:
     number_of: dict[Change | None, int] = {None: -1}
     for change, code in number.items():
         number_of[change] = code
-    workloads = Pool()
+    prefixes = Pool()
     return {
         "format": 1,
         "kind": "compare",
@@ -180,12 +175,10 @@ def comparison_index(comparison: Comparison) -> dict[str, Any]:
         "cells": [_cells(rows, i) for i in range(count)],
         "change": {"pool": changes, "codes": [number[row.change] for row in rows]},
         "side_changes": [[number_of[row.changes[i]] for row in rows] for i in range(count)],
-        "side_steps": [[number_of[row.steps[i]] for row in rows] for i in range(count)]
-        if count > 2
-        else None,
-        "workload": {
-            "codes": [workloads.code(row.label.partition("[")[0]) for row in rows],
-            "pool": workloads.values,
+        "side_steps": [[number_of[row.steps[i]] for row in rows] for i in range(count)] if count > 2 else None,
+        "prefix": {
+            "codes": [prefixes.code(row.label.partition("[")[0]) for row in rows],
+            "pool": prefixes.values,
         },
         "ids": None,
         "drift": drift_payload(comparison),
@@ -244,10 +237,7 @@ def _static(comparison: Comparison) -> str:
     )
     drift = table(
         ("Fact", *names),
-        (
-            (one_line(d.name), *("" if v is None else one_line(v) for v in d.values))
-            for d in comparison.drift[:200]
-        ),
+        ((one_line(d.name), *("" if v is None else one_line(v) for v in d.values)) for d in comparison.drift[:200]),
     )
     more = f"<p>and {len(changed) - _STATIC_ROWS:,} more</p>" if len(changed) > _STATIC_ROWS else ""
     return counts + rows + more + drift
@@ -276,11 +266,7 @@ def write_comparison(comparison: Comparison, path: Path) -> None:
 
 def comparison_json(comparison: Comparison, every: bool = False) -> str:
     """The comparison as JSON text: sides, counts, drift, and the rows that changed (``every``: all rows)."""
-    rows = (
-        list(comparison.rows)
-        if every
-        else [row for row in comparison.rows if row.change is not Change.UNCHANGED]
-    )
+    rows = list(comparison.rows) if every else [row for row in comparison.rows if row.change is not Change.UNCHANGED]
     value = {
         "format": 1,
         "rmcp": __version__,

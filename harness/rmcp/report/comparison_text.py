@@ -100,10 +100,7 @@ def comparison_text(comparison: Comparison, limit: int = 50) -> str:
     counts = [
         [
             str(change),
-            *(
-                "-" if i == comparison.baseline else f"{by.get(change, 0):,}"
-                for i, by in enumerate(comparison.by_side)
-            ),
+            *("-" if i == comparison.baseline else f"{by.get(change, 0):,}" for i, by in enumerate(comparison.by_side)),
         ]
         for change in shown
     ]
@@ -129,8 +126,7 @@ def comparison_text(comparison: Comparison, limit: int = 50) -> str:
     facts = [drift for drift in comparison.drift if not drift.compared]
     if facts:
         rows = [
-            [one_line(d.name, 40), *("-" if v is None else one_line(v, 40) for v in d.values)]
-            for d in facts[:limit]
+            [one_line(d.name, 40), *("-" if v is None else one_line(v, 40) for v in d.values)] for d in facts[:limit]
         ]
         out += [
             "",

@@ -68,9 +68,7 @@ def render_ctrf(run: Run) -> Iterator[str]:
             "tool": {"name": "rmcp", "version": __version__},
             "summary": {
                 "tests": len(tests),
-                **{
-                    name: statuses.count(name) for name in ("passed", "failed", "skipped", "pending", "other")
-                },
+                **{name: statuses.count(name) for name in ("passed", "failed", "skipped", "pending", "other")},
                 "flaky": sum(test["flaky"] for test in tests),
                 "start": min(starts, default=0),
                 "stop": max(stops, default=0),

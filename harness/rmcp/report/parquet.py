@@ -28,10 +28,7 @@ def columns(run: Run) -> dict[str, list[Any]]:
         "signature",
     )
     found: dict[str, list[Any]] = {
-        name: [
-            one_line(value, 2_000) if (value := getattr(case, name)) is not None else None
-            for case in run.cases
-        ]
+        name: [one_line(value, 2_000) if (value := getattr(case, name)) is not None else None for case in run.cases]
         for name in names
     }
     for axis in axes:

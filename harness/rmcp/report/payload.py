@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rmcp import __version__
@@ -32,8 +32,8 @@ def words() -> dict[str, Any]:
     }
 
 
-def axes_of(run: Run) -> list[dict[str, Any]]:
-    """Axes in matrix order with their values in order of first use; `compare` axes are marked."""
+def _pools(run: Run) -> dict[str, Pool]:
+    """The values of every axis in order of first use, as they are."""
     pools: dict[str, Pool] = {}
     for case in run.cases:
         for axis, value in case.axes.items():
@@ -41,11 +41,27 @@ def axes_of(run: Run) -> list[dict[str, Any]]:
             if pool is None:
                 pool = pools[axis] = Pool()
             pool.code(str(value))
-    return [{"name": a, "values": p.values, "compare": a in run.compare_axes} for a, p in pools.items()]
+    return pools
 
 
-def _derived_id(case: CaseRecord, axes: tuple[str, ...]) -> str:
-    return f"{case.workload}[{'/'.join(str(case.axes.get(axis, '')) for axis in axes)}]"
+def _left_out(cases: tuple[CaseRecord, ...], axes: tuple[str, ...]) -> dict[str, str] | None:
+    """The values (one per axis at most) that ids leave out because they are defaults; None when ids cannot
+    be made from the axes at all and must be written into the page."""
+    omitted: dict[str, str] = {}
+    for case in cases:
+        said = case.id.partition("[")[2][:-1].split("/")
+        at = 0
+        for axis in axes:
+            value = case.axes.get(axis)
+            if at < len(said) and value == said[at]:
+                at += 1
+            elif value is not None and omitted.setdefault(axis, value) != value:
+                return None
+    for case in cases:
+        parts = [case.axes[axis] for axis in axes if axis in case.axes and omitted.get(axis) != case.axes[axis]]
+        if case.id != f"{case.id.partition('[')[0]}[{'/'.join(parts) or 'default'}]":
+            return None
+    return omitted
 
 
 def _flags(case: CaseRecord) -> str:
@@ -71,24 +87,32 @@ def _flags(case: CaseRecord) -> str:
 def index_of(run: Run, counted: Tally | None = None) -> dict[str, Any]:
     """The index: one row per case in plan order, as columns."""
     counted = counted or tally(run)
-    axes = axes_of(run)
-    names = tuple(axis["name"] for axis in axes)
+    pools = _pools(run)
     cases = run.cases
-    codes = {axis["name"]: {value: i for i, value in enumerate(axis["values"])} for axis in axes}
+    omitted = _left_out(cases, tuple(pools))
+    axes = [
+        {
+            "name": one_line(axis, 200),
+            "values": [one_line(value, 500) for value in pool.values],
+            "compare": axis in run.compare_axes,
+            "omitted": pool.code(omitted[axis]) if omitted and axis in omitted else -1,
+        }
+        for axis, pool in pools.items()
+    ]
     columns: dict[str, Any] = {
         "outcome": column(str(case.outcome) for case in cases),
         "cause": column(str(case.cause) for case in cases),
         "verdict": column(str(case.verdict) for case in cases),
-        "signal": column(str(case.signal or "") for case in cases),
+        "signal": _shown((case.signal or "" for case in cases), 40),
         "signature": column(case.signature for case in cases),
-        "stability": column(case.stability for case in cases),
-        "phase": column(case.last.phase if case.last else "" for case in cases),
-        "workload": column(case.workload for case in cases),
+        "stability": _shown((case.stability for case in cases), 80),
+        "phase": _shown((case.last.phase if case.last else "" for case in cases), 80),
+        "prefix": _shown((case.id.partition("[")[0] for case in cases), 300),
+        "workload": _shown((case.workload for case in cases), 300),
         "flags": column(_flags(case) for case in cases),
-        "message": column(_message(case) for case in cases),
+        "message": _shown((_message(case) for case in cases), 240),
         "facts": column(json.dumps(facts_of_case(run, case), sort_keys=True) for case in cases),
     }
-    derived = all(case.id == _derived_id(case, names) for case in cases)
     return {
         "format": FORMAT,
         "kind": "run",
@@ -103,9 +127,9 @@ def index_of(run: Run, counted: Tally | None = None) -> dict[str, Any]:
         "rows": len(cases),
         "axes": axes,
         "types": axis_types(run),
-        "axis_codes": [[codes[a].get(str(case.axes.get(a)), -1) for case in cases] for a in names],
+        "axis_codes": [[p.code(str(c.axes[a])) if a in c.axes else -1 for c in cases] for a, p in pools.items()],
         "columns": columns,
-        "ids": None if derived else [one_line(case.id, 1000) for case in cases],
+        "ids": None if omitted is not None else [one_line(case.id, 1000) for case in cases],
         "ms": [round(1000 * number(case.duration_s)) for case in cases],
         "rss": [round(number(case.last.maxrss_kb) / 1024) if case.last else 0 for case in cases],
         "attempts": [len(case.attempts) for case in cases],
@@ -118,9 +142,14 @@ def index_of(run: Run, counted: Tally | None = None) -> dict[str, Any]:
     }
 
 
+def _shown(values: Iterable[str], limit: int) -> dict[str, Any]:
+    """A column for people: every distinct value is made harmless once."""
+    found = column(values)
+    return {**found, "pool": [one_line(value, limit) for value in found["pool"]]}
+
+
 def _message(case: CaseRecord) -> str:
-    said = case.last.message if case.last else ""
-    return one_line(said or case.reason, 240)
+    return (case.last.message if case.last else "") or case.reason
 
 
 def _cluster(cluster: Any) -> dict[str, Any]:
@@ -182,7 +211,7 @@ class Evidence:
         return found
 
     def _observe(self, observed: Mapping[str, Any]) -> int:
-        value = plain(observed)
+        value = _short(observed)
         key = json.dumps(value, sort_keys=True)
         found = self._observed_codes.get(key)
         if found is None:
@@ -196,7 +225,7 @@ class Evidence:
             "n": attempt.number,
             "outcome": str(attempt.outcome),
             "cause": str(attempt.cause),
-            "signal": attempt.signal,
+            "signal": one_line(attempt.signal or "", 40),
             "exit": attempt.exit_code,
             "signature": one_line(attempt.signature, 500),
             "titles": [one_line(title) for title in attempt.titles[:8]],
@@ -234,10 +263,10 @@ class Evidence:
             return
         loud = failed(case) or bool(case.attempts[1:]) or str(case.outcome) != "pass"
         detail: dict[str, Any] = {
-            "key": case.key,
-            "row": case.row,
+            "key": one_line(case.key),
+            "row": one_line(case.row),
             "args": _short(case.args),
-            "env": {one_line(k, 200): None if v is None else str(v)[:4000] for k, v in case.env.items()},
+            "env": _short(case.env),
             "runtime": _short(case.runtime),
             "device": one_line(case.device, 80),
             "seed": plain(case.seed),
@@ -260,10 +289,8 @@ def _short(values: Mapping[str, Any]) -> dict[str, Any]:
     """A mapping of a hostile child as JSON-able values, each of them bounded."""
     shown: dict[str, Any] = {}
     for key, value in list(values.items())[:200]:
-        value = plain(value)
-        if isinstance(value, str):
-            value = show_text(value, 4_000)
-        elif isinstance(value, (list, dict)) and len(json.dumps(value)) > 20_000:
+        value = plain(value, limit=4_000)
+        if isinstance(value, (list, dict)) and len(json.dumps(value)) > 20_000:
             value = one_line(json.dumps(value), 2_000)
         shown[one_line(key, 200)] = value
     return shown

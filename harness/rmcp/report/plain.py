@@ -7,9 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-LINE_LIMIT = (
-    2_000  # characters; longer lines are cut in the middle: nobody reads them and they freeze browsers
-)
+LINE_LIMIT = 2_000  # characters; longer lines are cut in the middle: nobody reads them and they freeze browsers
 DEPTH_LIMIT = 12  # nesting of a value in a report; deeper is shown as its repr
 
 # CSI (colours, cursor), OSC (titles, links) and the two-character escapes of terminals.
@@ -81,10 +79,15 @@ def number(value: object) -> float:
     return 0.0
 
 
-def plain(value: Any, depth: int = 0) -> Any:
-    """``value`` as strict JSON can hold it: NaN and infinity as text, unknown types as their repr."""
-    if value is None or isinstance(value, (bool, str)):
-        return _SURROGATE.sub("\ufffd", value) if isinstance(value, str) else value
+def plain(value: Any, depth: int = 0, limit: int | None = None) -> Any:
+    """``value`` as strict JSON can hold it: NaN and infinity as text, unknown types as their repr.
+
+    With ``limit`` it is meant for people: texts are made visible and cut to about that many characters.
+    """
+    if isinstance(value, str):
+        return _SURROGATE.sub("\ufffd", value) if limit is None else show_text(value, limit)
+    if value is None or isinstance(value, bool):
+        return value
     if isinstance(value, int):
         return value if abs(value) < 2**53 else str(value)  # beyond that JavaScript rounds
     if isinstance(value, float):
@@ -94,7 +97,7 @@ def plain(value: Any, depth: int = 0) -> Any:
     if depth >= DEPTH_LIMIT:
         return one_line(repr(value))
     if isinstance(value, Mapping):
-        return {str(key): plain(item, depth + 1) for key, item in value.items()}
+        return {one_line(key): plain(item, depth + 1, limit) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(item, depth + 1) for item in value]
+        return [plain(item, depth + 1, limit) for item in value]
     return one_line(repr(value))

@@ -54,6 +54,14 @@ def _comment(text: str) -> str:
     return " ".join(ascii(text)[1:-1].split())
 
 
+def shell_word(word: str) -> str:
+    """``word`` quoted for a shell; what cannot be printed is escaped ($'..' of bash, zsh and ksh), so that
+    nobody pastes a control character into a terminal."""
+    if word.isprintable():
+        return shlex.quote(word)
+    return "$'" + word.encode("unicode_escape").decode("ascii").replace("'", "\\'") + "'"
+
+
 def shell_command(case: CaseRecord | Case) -> str:
     """`env -u B A=1 python repro.py`, with the interpreter of the case's runtime when it names one."""
     words = ["env"]
@@ -62,12 +70,12 @@ def shell_command(case: CaseRecord | Case) -> str:
     runtime = case.runtime
     python = runtime.get("python") if isinstance(runtime, Mapping) else runtime.python
     command = [*(words if len(words) > 1 else []), str(python or "python"), "repro.py"]
-    return " ".join(shlex.quote(word) for word in command)
+    return " ".join(shell_word(word) for word in command)
 
 
 def rmcp_command(run: Run, case: CaseRecord) -> str:
     """`rmcp run MATRIX --case ID`: the same case again, isolated."""
-    return " ".join(shlex.quote(word) for word in ("rmcp", "run", matrix_path(run), "--case", case.id))
+    return " ".join(shell_word(word) for word in ("rmcp", "run", matrix_path(run), "--case", case.id))
 
 
 def reproducer(case: CaseRecord | Case) -> str:

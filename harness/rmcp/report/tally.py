@@ -171,9 +171,7 @@ def clusters(cases: Iterable[CaseRecord]) -> tuple[Cluster, ...]:
     found = []
     for signature, members in groups.items():
         shared = {a: v for a, v in _shared(members).items() if len(values.get(a, ())) > 1}
-        same = (
-            sum(all(case.axes.get(a) == v for a, v in shared.items()) for case in ran) if shared else len(ran)
-        )
+        same = sum(all(case.axes.get(a) == v for a, v in shared.items()) for case in ran) if shared else len(ran)
         first = members[0]
         message = next((case.last.message for case in members if case.last and case.last.message), "")
         found.append(

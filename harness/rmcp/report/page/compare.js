@@ -28,7 +28,7 @@ export class CompareView extends View {
       for (const [name, column] of Object.entries(cell)) columns[name] = name === 'ms' ? column : { pool: column.pool, codes: Int32Array.from(column.codes) };
       return columns;
     });
-    table.workload = { pool: index.workload.pool, codes: Int32Array.from(index.workload.codes) };
+    table.prefix = index.prefix;
     const pool = this.names;
     table.several('change', this.sideChanges.map((codes) => ({ pool, codes })));
     table.several('is', this.sideChanges.map((codes) => ({ pool: pool.map((name) => [name]), codes })));
@@ -229,7 +229,7 @@ class CompareDrawer {
     this.view = view;
     this.body = el('div', { class: 'drawer-body' });
     this.title = el('h2', { id: 'drawer-title', class: 'drawer-title' });
-    this.node = el('aside', { class: 'drawer', id: 'drawer', role: 'dialog', 'aria-labelledby': 'drawer-title', tabindex: '-1', hidden: true },
+    this.node = el('div', { class: 'drawer', id: 'drawer', role: 'dialog', 'aria-labelledby': 'drawer-title', tabindex: '-1', hidden: true },
       el('div', { class: 'drawer-head' }, this.title, el('div', { class: 'drawer-buttons' },
         el('button', { type: 'button', class: 'icon', 'aria-label': 'Previous row', title: 'Previous (k)', onclick: () => view.step(-1) }, '↑'),
         el('button', { type: 'button', class: 'icon', 'aria-label': 'Next row', title: 'Next (j)', onclick: () => view.step(1) }, '↓'),

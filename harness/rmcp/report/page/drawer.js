@@ -21,7 +21,7 @@ export class Drawer {
     this.shown = -1;
     this.body = el('div', { class: 'drawer-body' });
     this.title = el('h2', { id: 'drawer-title', class: 'drawer-title' });
-    this.node = el('aside', { class: 'drawer', id: 'drawer', role: 'dialog', 'aria-labelledby': 'drawer-title', tabindex: '-1', hidden: true },
+    this.node = el('div', { class: 'drawer', id: 'drawer', role: 'dialog', 'aria-labelledby': 'drawer-title', tabindex: '-1', hidden: true },
       el('div', { class: 'drawer-head' }, this.title,
         el('div', { class: 'drawer-buttons' },
           el('button', { type: 'button', class: 'icon', 'aria-label': 'Previous case', title: 'Previous (p)', onclick: () => step(-1) }, '↑'),
@@ -99,6 +99,7 @@ export class Drawer {
       box.replaceChildren();
       if (attempts.length > 1) box.append(this.attemptTabs(attempts, chosen, draw));
       const attempt = attempts[chosen];
+      if (attempt && attempts.length > 1) box.append(this.said(attempt));
       if (attempt) this.attempt(box, attempt, found);
       this.setting(box, detail);
       if (attempt) this.measured(box, attempt, found);
@@ -111,6 +112,12 @@ export class Drawer {
     return el('div', { class: 'attempts', role: 'group', 'aria-label': 'Attempts' }, attempts.map((attempt, index) => (
       el('button', { type: 'button', class: 'attempt', 'aria-pressed': index === chosen ? 'true' : 'false', onclick: () => draw(index) },
         `Attempt ${attempt.n} `, badge(this.words, attempt.outcome)))));
+  }
+
+  // With several attempts the head speaks of the deciding one; each says for itself what it did.
+  said(attempt) {
+    return el('p', { class: 'message' }, attempt.cause && attempt.cause !== 'none' ? [el('code', { class: 'cause' }, attempt.cause), ' '] : null,
+      attempt.signal ? [el('code', {}, attempt.signal), ' '] : null, attempt.message || this.words.of(attempt.outcome).meaning);
   }
 
   attempt(box, attempt, found) {

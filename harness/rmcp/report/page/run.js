@@ -20,7 +20,8 @@ export class RunView extends View {
     this.signature = take('signature');
     this.stability = take('stability');
     take('phase');
-    table.workload = take('workload');
+    table.prefix = index.columns.prefix;
+    take('workload');
     this.message = take('message');
     table.pooled('is', index.columns.flags, true);
     table.facts(index.columns.facts);
@@ -138,9 +139,9 @@ export class RunView extends View {
   drawLead() {
     if (this.lead.childElementCount || !this.index.clusters.length) return;
     const rest = this.index.clusters.length - LEAD;
-    this.lead.append(...this.index.clusters.slice(0, LEAD).map((cluster) => clusterCard(cluster, this.words, (c) => this.showCluster(c))));
+    this.lead.append(el('h2', { class: 'unseen' }, 'What failed most'), ...this.index.clusters.slice(0, LEAD).map((cluster) => clusterCard(cluster, this.words, (c) => this.showCluster(c))));
     if (this.index.explain.length) {
-      this.lead.prepend(el('article', { class: 'cluster explain-lead' }, el('h3', {}, 'Explained'), el('p', { class: 'message' }, this.index.explain[0].sentence),
+      this.lead.firstChild.after(el('article', { class: 'cluster explain-lead' }, el('h3', {}, 'Explained'), el('p', { class: 'message' }, this.index.explain[0].sentence),
         el('p', { class: 'foot' }, el('button', { type: 'button', class: 'link', onclick: () => this.state.set({ tab: 'explain' }) }, plural(this.index.explain.length, 'explanation')))));
     }
     if (rest > 0) this.lead.append(el('button', { type: 'button', class: 'more', onclick: () => this.state.set({ tab: 'signatures' }) }, `${count(rest)} more`));

@@ -42,9 +42,9 @@ export class Table {
 
   idOf(row) {
     if (this.index.ids) return this.index.ids[row];
-    const workload = this.workload ? this.workload.pool[this.workload.codes[row]] : '';
-    const parts = this.axes.map((axis) => (axis.codes[row] < 0 ? '' : axis.values[axis.codes[row]]));
-    return `${workload}[${parts.join('/')}]`;
+    const prefix = this.prefix ? this.prefix.pool[this.prefix.codes[row]] : '';
+    const parts = this.axes.filter((axis) => axis.codes[row] >= 0 && axis.codes[row] !== axis.omitted).map((axis) => axis.values[axis.codes[row]]);
+    return `${prefix}[${parts.join('/') || 'default'}]`;
   }
 
   rowOf(id) {

@@ -115,7 +115,7 @@ export class View {
   fillEntry(entry, cells, row) {
     row.classList.toggle('group', entry < 0);
     if (entry >= 0) {
-      row.removeAttribute('aria-expanded');
+      cells[0].removeAttribute('aria-expanded');
       this.fillRow(entry, cells);
       return;
     }
@@ -124,7 +124,7 @@ export class View {
     for (const cell of cells) { cell.replaceChildren(); delete cell.dataset.outcome; cell.removeAttribute('title'); }
     cells[0].append(el('span', { class: 'group-name' }, el('span', { 'aria-hidden': 'true' }, open ? '▾ ' : '▸ '), `${this.state.get('g')} = ${group.name} `,
       el('span', { class: 'quiet' }, plural(group.rows.length, this.noun())), bar(group.by, group.rows.length)));
-    row.setAttribute('aria-expanded', String(open));
+    cells[0].setAttribute('aria-expanded', String(open));
   }
 
   openEntry(entry) {
@@ -153,7 +153,8 @@ export class View {
     this.panel.setAttribute('aria-labelledby', `tab-${wanted.id}`);
     const rows = !wanted.draw;
     this.panel.classList.toggle('rows', rows);
-    this.panel.replaceChildren(rows ? el('div', { class: 'grid-wrap' }, this.grid.node, el('p', { class: 'empty nothing-found' }, 'Nothing matches the filter. ',
+    const heading = el('h2', { class: 'unseen' }, wanted.title);
+    this.panel.replaceChildren(heading, rows ? el('div', { class: 'grid-wrap' }, this.grid.node, el('p', { class: 'empty nothing-found' }, 'Nothing matches the filter. ',
       el('button', { type: 'button', class: 'link', onclick: () => this.state.set({ q: '', o: '' }) }, 'Clear it'))) : wanted.draw());
     if (rows) this.grid.draw();
   }

@@ -1,0 +1,107 @@
+"""The comparison page in a real browser."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import OpenPage, until
+
+pytestmark = pytest.mark.browser
+BOTH = pytest.mark.parametrize("size", ["desktop", "phone"])
+
+
+def texts(page: Any) -> list[str]:
+    return page.locator(".grid-body [role=row]:not([hidden])").all_inner_texts()  # type: ignore[no-any-return]
+
+
+@BOTH
+def test_first_screen_tells_what_changed(open_page: OpenPage, compare_page: Path, size: str) -> None:
+    page = open_page(compare_page, size=size)
+    assert page.locator("h1").inner_text().startswith("6.2 against 5.2: 2 regressions, 2 worse")
+    assert "regression" in texts(page)[0]
+    assert page.locator("#shown").text_content() == "16 of 19 rows"
+    assert page.locator(".sides tbody tr").count() == 2
+    assert not page.evaluate("document.documentElement.scrollWidth > innerWidth")
+
+
+@BOTH
+def test_tabs_hold_the_classes_with_their_counts(open_page: OpenPage, compare_page: Path, size: str) -> None:
+    page = open_page(compare_page, size=size)
+    tabs = dict(
+        re.match(r"(\D+?)\s*(\d+)?$", text.replace("\n", " ")).groups()
+        for text in page.locator("[role=tab]").all_inner_texts()
+    )  # type: ignore[union-attr]
+    assert tabs["Changed"] == "16"
+    assert tabs["lateral"] == "3"
+    assert tabs["unchanged"] == "3"
+    assert tabs["All"] == "19"
+    page.get_by_role("tab", name=re.compile("^lateral")).click()
+    assert page.locator("#shown").text_content() == "3 of 19 rows"
+    assert all("lateral" in row for row in texts(page))
+    assert "tab=lateral" in page.url
+    page.get_by_role("tab", name=re.compile("^All")).click()
+    assert page.locator("#shown").text_content() == "19 rows"
+
+
+def test_filter_knows_sides_and_changes(open_page: OpenPage, versions_page: Path) -> None:
+    page = open_page(versions_page, "#tab=all&q=outcome.1 == pass and outcome.4 == crash")
+    both = int(page.locator("#shown").text_content().split(" of ")[0])
+    assert both > 0
+    page.locator("#filter").fill("outcome.1 == pass and outcome.4 == crash and is:regression")
+    page.wait_for_timeout(200)
+    assert int(page.locator("#shown").text_content().split(" of ")[0]) == both
+
+
+def test_a_side_shows_its_changes(open_page: OpenPage, versions_page: Path) -> None:
+    page = open_page(versions_page)
+    page.locator(".sides tbody tr").nth(2).get_by_role("button", name=re.compile("^▲?\\s*fix|fix")).first.click()
+    assert page.locator("#filter").input_value() == "change.3 == fix"
+    assert int(page.locator("#shown").text_content().split(" of ")[0]) > 0
+
+
+def test_environment_and_neighbours(open_page: OpenPage, versions_page: Path) -> None:
+    page = open_page(versions_page)
+    assert "kernel, amdgpu.noretry" in page.locator(".warning").inner_text()
+    page.get_by_role("button", name="Show them").click()
+    panel = page.locator(".panel").inner_text()
+    assert "amdgpu.noretry" in panel
+    assert "compared on purpose" in panel
+    page.get_by_role("tab", name="Neighbours").click()
+    assert page.locator(".panel h3").all_inner_texts() == ["6.0 → 6.1", "6.1 → 6.2", "6.2 → 6.3"]
+    page.locator(".panel .chip").first.click()
+    assert page.locator("#filter").input_value().startswith("step.2 == regression")
+
+
+@BOTH
+def test_drawer_and_keys(open_page: OpenPage, compare_page: Path, size: str) -> None:
+    page = open_page(compare_page, size=size)
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    drawer = page.locator("#drawer")
+    assert drawer.locator(".side-card").count() == 2
+    assert "passed before, does not pass now" in drawer.inner_text()
+    page.keyboard.press("c")
+    until(page, "copied.length", 1)
+    assert page.evaluate("copied[0]") == (
+        "rmcp run conv2d.yaml --select 'runtime == 6.2 and dtype == float32 and shape == regression'"
+    )
+    first = page.locator("#drawer-title").inner_text()
+    page.keyboard.press("n")
+    assert page.locator("#drawer-title").inner_text() != first
+    page.keyboard.press("Escape")
+    assert drawer.is_hidden()
+
+
+def test_grouping_by_change(open_page: OpenPage, versions_page: Path) -> None:
+    page = open_page(versions_page, "#g=change")
+    assert page.locator(".grid-row.group").first.inner_text().split("\n")[1] == "change = regression"
+
+
+def test_overview(open_page: OpenPage, versions_page: Path) -> None:
+    page = open_page(versions_page, "#tab=overview")
+    assert page.locator(".heat-table").is_visible()
+    page.locator(".axis-value").first.click()
+    assert "==" in page.locator("#filter").input_value()
