@@ -16,8 +16,8 @@ from typing import Any, Dict, Optional, Tuple
 
 import torch
 
-# Factor of the probabilistic bound: 8 leaves room for biased rounding, and is still 1/4 of gamma_K at K = 1024.
-_LAMBDA = 8.0
+# Factor of the probabilistic bound: an honest sum exceeds 4 with probability 2 exp(-8), before other slack.
+_LAMBDA = 4.0
 # Winograd and FFT algorithms are not componentwise stable: MIOpenDriver allows them ten times as much.
 LOOSE_FACTOR = 10.0
 # Units of roundoff of the largest number: below the componentwise bound of any sum of 27 terms or more.

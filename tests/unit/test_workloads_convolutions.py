@@ -1,0 +1,155 @@
+"""The convolution workloads: right on every layout, dtype and direction; wrong kernels are caught; bad arguments refused."""
+
+from __future__ import annotations
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from rmcp_torch.context import Context  # noqa: E402
+from rmcp_torch.workloads import _convolution, conv1d, conv2d, conv3d, determinism  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def ctx():
+    frames = []
+    made = Context("cpu", 7, frames.append)
+    made.frames = frames
+    return made
+
+
+BASE = {"n": 2, "c": 4, "h": 9, "w": 11, "k": 6, "padding": 1}
+NAMES = {
+    "forward": ["output"],
+    "backward": ["output", "grad_x", "grad_w", "grad_b"],
+    "train": ["output", "grad_x", "grad_w", "grad_b", "new_w", "new_b"],
+}
+
+
+def tight(ctx):
+    return all(check["tight"] for check in ctx.checks)
+
+
+@pytest.mark.parametrize("memory_format", _convolution.MEMORY_FORMATS)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float64"])
+@pytest.mark.parametrize("direction", _convolution.DIRECTIONS)
+def test_conv2d_is_right(ctx, memory_format, dtype, direction):
+    conv2d.run(ctx, memory_format=memory_format, dtype=dtype, direction=direction, **BASE)
+    assert [check["name"] for check in ctx.checks] == NAMES[direction]
+    assert tight(ctx), ctx.checks
+    phases = [frame["name"] for frame in ctx.frames]
+    assert phases == ["setup", "reference", "launch", "sync", "compare"]
+    assert ctx.metrics["median_s"] > 0
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"kernel": [1, 5]},
+        {"stride": [2, 1], "dilation": [1, 2]},
+        {"groups": 2},
+        {"c": 6, "groups": 6},
+        {"n": 0},
+        {"bias": False},
+        {"transposed": True, "stride": 2, "output_padding": 1},
+        {"autocast": "bfloat16"},
+        {"benchmark": True, "deterministic": True, "tf32": True},
+        {"workaround": "unfold"},
+        {"workaround": "split_spatial:20"},
+        {"repeat": 3},
+    ],
+    ids=str,
+)
+def test_kinds_of_conv2d(ctx, extra):
+    conv2d.run(ctx, direction="backward", **{**BASE, **extra})
+    assert ctx.checks
+    assert tight(ctx), ctx.checks
+
+
+def test_conv1d_and_conv3d(ctx):
+    conv1d.run(ctx, n=2, c=4, w=30, k=6, kernel=5, padding=2, stride=2, direction="train")
+    conv1d.run(ctx, n=2, c=4, w=12, k=6, kernel=4, stride=2, transposed=True, direction="backward")
+    conv3d.run(ctx, n=1, c=2, d=4, h=5, w=6, k=3, kernel=[2, 3, 3], padding=1, direction="train")
+    conv3d.run(ctx, n=1, c=2, d=4, h=5, w=6, k=3, memory_format="channels_last", padding=1)
+    assert len(ctx.checks) == 6 + 4 + 6 + 1
+    assert tight(ctx), ctx.checks
+
+
+@pytest.mark.parametrize("where", ["output", "grad_x", "grad_w", "grad_b", "new_w", "new_b"])
+def test_a_wrong_kernel_is_caught_in_every_result(ctx, monkeypatch, where):
+    real = _convolution.Step.__call__
+
+    def wrong(self):
+        got = real(self)
+        got[where] = got[where].detach().clone()
+        got[where].view(-1)[0] += 0.05
+        return got
+
+    monkeypatch.setattr(_convolution.Step, "__call__", wrong)
+    conv2d.run(ctx, direction="train", **BASE)
+    assert [check["name"] for check in ctx.checks if not check["loose"]] == [where]
+
+
+def test_the_backend_is_observed(ctx):
+    conv2d.run(ctx, **BASE)
+    if hasattr(torch._C, "_select_conv_backend"):
+        assert ctx.observed["conv_backend"] in ("Mkldnn", "Slow2d", "Cudnn", "Miopen")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"direction": "sideways"}, "sideways"),
+        ({"memory_format": "NHWC"}, "NHWC"),
+        ({"groups": 3}, "groups"),
+        ({"kernel": 20}, "fit"),
+        ({"kernel": [3, 3, 3]}, "2"),
+        ({"dtype": "float31"}, "float31"),
+        ({"workaround": "unfold", "transposed": True}, "transposed"),
+    ],
+)
+def test_what_is_no_convolution_is_refused(ctx, wrong, says):
+    with pytest.raises(ValueError, match=says):
+        conv2d.run(ctx, **{**BASE, **wrong})
+
+
+def test_the_seed_decides_the_numbers():
+    one, same, other = (_convolution.inputs(seed, _problem()) for seed in (1, 1, 2))
+    assert torch.equal(one["x"], same["x"])
+    assert not torch.equal(one["x"], other["x"])
+
+
+def _problem():
+    geometry = _convolution.Geometry((3, 3), (1, 1), (1, 1), (1, 1))
+    return _convolution.Problem(1, 2, (5, 5), 3, geometry)
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_result_that_changes_between_runs(ctx, monkeypatch, asked):
+    real = _convolution.Step.__call__
+    runs = []
+
+    def unsteady(self):
+        got = real(self)
+        runs.append(1)
+        got["output"] = got["output"] + (1e-7 if len(runs) == 3 else 0.0)
+        return got
+
+    monkeypatch.setattr(_convolution.Step, "__call__", unsteady)
+    determinism.run(ctx, n=1, c=4, h=8, w=8, k=4, repeat=4, deterministic=asked)
+    words = [check.get("fingerprint") for check in ctx.checks]
+    assert ("non-deterministic" in words) is asked
+    assert bool(ctx.remarks) is not asked
+
+
+def test_a_steady_result(ctx):
+    determinism.run(ctx, n=1, c=4, h=8, w=8, k=4)
+    assert tight(ctx) and not ctx.remarks
