@@ -93,8 +93,17 @@ CASES: list[tuple[str, dict[str, str | None], dict[str, Any] | None, str | None,
     ("fault message off", {"HSA_ENABLE_VM_FAULT_MESSAGE": "0"}, None, None, None,
      [("HSA_ENABLE_VM_FAULT_MESSAGE", "hides-evidence", "warning")]),
     # partners
-    ("mask without level", {"AMD_LOG_MASK": "0x1"}, None, None, None, [("AMD_LOG_MASK", "inert", "warning")]),
-    ("mask with level", {"AMD_LOG_MASK": "0x1", "AMD_LOG_LEVEL": "4"}, None, None, None, []),
+    ("mask without level", {"AMD_LOG_MASK": "1"}, None, None, None, [("AMD_LOG_MASK", "inert", "warning")]),
+    ("mask with level", {"AMD_LOG_MASK": "1", "AMD_LOG_LEVEL": "4"}, None, None, None, []),
+    ("atoi knows no hexadecimal", {"AMD_LOG_MASK": "0x1", "AMD_LOG_LEVEL": "4"}, None, None, None,
+     [("AMD_LOG_MASK", "invalid", "warning")]),
+    ("strcmp knows no capitals", {"HIP_FORCE_DEV_KERNARG": "True"}, None, None, None,
+     [("HIP_FORCE_DEV_KERNARG", "invalid", "warning")]),
+    ("a plain default", {"HSA_ENABLE_INTERRUPT": "1"}, None, None, None, [("HSA_ENABLE_INTERRUPT", "no-op", "info")]),
+    ("declared by HIP", {"ROC_P2P_SDMA_SIZE": "64"}, None, None, None, []),
+    ("declared by ROCr", {"HSA_ENABLE_SCRATCH_ALT": "0"}, None, None, None, []),
+    ("no values but these", {"HSA_ENABLE_SCRATCH_ALT": "off"}, None, None, None,
+     [("HSA_ENABLE_SCRATCH_ALT", "invalid", "warning")]),
     ("channels_last alone", {}, {"memory_format": "channels_last"}, "6.2", None,
      [("PYTORCH_MIOPEN_SUGGEST_NHWC", "inert", "warning")]),
     ("channels_last on no ROCm", {}, {"memory_format": "channels_last"}, None, None, []),
@@ -185,7 +194,7 @@ def test_the_hint_for_a_gfx_name_is_what_to_write() -> None:
 def test_default_values_are_told_to_change_nothing() -> None:
     """Every value that the data calls a no-op is found as one."""
     for variable in knowledge().variables.values():
-        for value in variable.noop:
+        for value in (*variable.noop, *variable.usual):
             found = check_environment(
                 {variable.name: value}, args={"benchmark": True, "memory_format": "channels_last"}
             )
@@ -194,7 +203,12 @@ def test_default_values_are_told_to_change_nothing() -> None:
 
 def test_described_values_are_valid() -> None:
     for variable in knowledge().variables.values():
-        for value in (*variable.noop, *variable.accepts, *(one for one in variable.hides if one != "*")):
+        for value in (
+            *variable.noop,
+            *variable.usual,
+            *variable.accepts,
+            *(one for one in variable.hides if one != "*"),
+        ):
             found = check_environment({variable.name: value})
             assert not [one for one in found if one.kind == "invalid"], (variable.name, value)
 

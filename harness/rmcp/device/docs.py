@@ -42,14 +42,19 @@ def environment_markdown(base: Knowledge | None = None) -> str:
     lines += _table(
         ("pattern", "effect"), ((f"`{one.pattern.pattern}`", one.entry.effect) for one in families)
     )
-    named = ", ".join(f"`{one.name}`" for one in base.variables.values() if not one.described)
     lines += [
         "",
         "## Known by name",
         "",
-        "MIOpen declares these, so they are no misspellings, and their values are",
+        "Declared in the source, so they are no misspellings, and their values are",
     ]
-    lines += ["checked by kind (bool, number, text); what they do is not described here.", "", named]
+    lines += ["checked by kind (bool, number, text); what they do is not described here.", ""]
+    for component, title in base.components.items():
+        named = [
+            one.name for one in base.variables.values() if one.component == component and not one.described
+        ]
+        if named:
+            lines.append(f"- {title}: " + ", ".join(f"`{name}`" for name in named))
     lines += ["", "## Kernel parameters of amdgpu", "", "No environment variables, but mistaken as often. "]
     lines[-1] += "`rmcp doctor --kernel-params NAME=VALUE` prints the commands that set them."
     lines.append("")
@@ -71,7 +76,7 @@ def _traps(base: Knowledge) -> list[str]:
 
     pairs = (
         ("read by nothing", names(one for one in every if one.read == "X")),
-        ("a value that changes nothing", names(one for one in every if one.noop and len(one.noop) < 3)),
+        ("a value that changes nothing", names(one for one in every if one.noop)),
         ("inert without a partner", names(one for one in every if one.needs_args or one.needs_env)),
         ("no case can pass with it", names(one for one in every if one.never)),
         ("a value that is often misread", names(one for one in every if one.misread)),

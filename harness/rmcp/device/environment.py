@@ -110,6 +110,8 @@ def _known(
     idle = _no_op(variable, name, value, env, rocm, gfx)
     if idle:
         found.append(warning("no-op", name, f"{shown} changes nothing: {idle}", _other_value(variable)))
+    elif any(same_value(variable, value, known) for known in variable.usual):
+        found.append(info("no-op", name, f"{shown} is the default", "fine for contrast; else leave it out"))
     wrong = next((text for known, text in variable.misread.items() if same_value(variable, value, known)), "")
     if wrong:
         found.append(warning("misread", name, f"{shown}: {wrong}", f"values are: {variable.values}"))

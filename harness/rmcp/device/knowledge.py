@@ -41,6 +41,7 @@ class Variable:
     default: str = ""
     note: str = ""
     accepts: tuple[str, ...] = ()
+    usual: tuple[str, ...] = ()  # plain defaults: setting them changes nothing, and nobody thinks otherwise
     min: int | None = None
     max: int | None = None
     since: str = ""
@@ -108,13 +109,13 @@ def read_knowledge(text: str) -> Knowledge:
             if name in variables:
                 raise ValueError(f"environment.json names {name} twice")
             variables[name] = _variable(name, entry)
-    declared = raw["declared"]
-    for kind, names in declared["kinds"].items():
+    for declared in raw["declared"]:
         common = {key: declared[key] for key in ("component", "read", "source", "effect")}
-        for name in names:
+        for name, kind in ((name, kind) for kind, names in declared["kinds"].items() for name in names):
             if name in variables:
                 raise ValueError(f"environment.json names {name} twice")
-            variables[name] = Variable(name=name, kind=kind, described=False, **common)
+            accepts = ("0", "1") if kind == "flag" else ()
+            variables[name] = Variable(name=name, kind=kind, accepts=accepts, described=False, **common)
     for variable in variables.values():
         for word, table in (("class", "classes"), ("component", "components"), ("source", "sources")):
             value = variable.read if word == "class" else getattr(variable, word)
@@ -139,7 +140,7 @@ def _variable(name: str, entry: Mapping[str, Any]) -> Variable:
     known["name"] = name
     hides = known.pop("hides", ())
     known["hides"] = (hides,) if isinstance(hides, str) else tuple(hides)
-    for key in ("accepts", "never_unless"):
+    for key in ("accepts", "usual", "never_unless"):
         known[key] = tuple(known.get(key, ()))
     needs = known.pop("needs_args", None)
     if needs is not None:

@@ -52,7 +52,7 @@ def invalid(variable: Variable, value: str) -> Invalid | None:
     if (
         variable.kind == "clr-bool"
         and not re.match(r"[+-]?\d", text)
-        and text.lower() not in ("true", "false")
+        and text not in ("true", "false")  # strcmp and atoi: "True" is 0
     ):
         return Invalid("HIP reads this as 0", fix)
     if variable.kind == "miopen-bool" and text.lower() not in _MIOPEN_ON + MIOPEN_OFF:
@@ -67,7 +67,10 @@ def invalid(variable: Variable, value: str) -> Invalid | None:
         return Invalid("not one of MIOpen's numbers", fix)
     if variable.kind == "enum" and text.upper() not in variable.accepts:
         return Invalid("not a value that MIOpen knows", fix)
-    if variable.kind == "int":
+    if variable.kind == "clr-int" and re.fullmatch(r"[+-]?[0-9]{1,20}", text) is None:
+        read = re.match(r"[+-]?[0-9]{1,9}", text)  # atoi: 0x10 is 0
+        return Invalid(f"HIP reads this as {int(read[0]) if read else 0}", "write a decimal number")
+    if variable.kind in ("int", "clr-int"):
         return _invalid_int(variable, text, fix)
     if variable.kind == "gfx3":
         return _invalid_gfx3(text)
@@ -98,14 +101,14 @@ def same_value(variable: Variable, value: str, known: str) -> bool:
                 return text.lower() in words
     if variable.kind == "clr-bool":
         return _clr_bool(text) == _clr_bool(known)
-    if variable.kind == "int" and _integer(text) is not None:
+    if variable.kind in ("int", "clr-int") and _integer(text) is not None:
         return _integer(text) == _integer(known)
     return text.upper() == known.upper()
 
 
 def _clr_bool(text: str) -> bool:
     number = re.match(r"[+-]?[0-9]{1,20}", text)
-    return text.lower() == "true" or (number is not None and int(number[0]) != 0)
+    return text == "true" or (number is not None and int(number[0]) != 0)
 
 
 def _integer(text: str) -> int | None:
