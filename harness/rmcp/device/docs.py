@@ -93,11 +93,12 @@ def _component(group: list[Variable]) -> list[str]:
     rows = []
     for one in group:
         effect = one.effect + (f". {one.note[0].upper()}{one.note[1:]}" if one.note else "")
-        extra = [f"`{value}`: {text}" for value, text in {**one.noop, **one.misread}.items()]
+        extra = [f"`{value}` changes nothing: {text}" for value, text in one.noop.items()]
+        extra += [f"`{value}` {text}" for value, text in one.misread.items()]
         if one.never:
             extra.append(one.never)
         if one.instead:
-            extra.append(f"instead: {one.instead}")
+            extra.append(one.instead)
         if one.since:
             extra.append(f"since {one.since}")
         values = one.values + (f" (default {one.default})" if one.default else "")

@@ -95,7 +95,7 @@ def _known(
     gfx: str | None,
 ) -> list[Finding]:
     shown = f"{name}={value}"
-    use = f"use {variable.instead}" if variable.instead else "remove it"
+    use = variable.instead or "remove it"
     if variable.read == "X":
         if variable.cuda and rocm is None:
             return []  # it may well be a CUDA runtime
@@ -114,7 +114,7 @@ def _known(
         found.append(info("no-op", name, f"{shown} is the default", "fine for contrast; else leave it out"))
     wrong = next((text for known, text in variable.misread.items() if same_value(variable, value, known)), "")
     if wrong:
-        found.append(warning("misread", name, f"{shown}: {wrong}", f"values are: {variable.values}"))
+        found.append(warning("misread", name, f"{shown} {wrong}", f"values are: {variable.values}"))
     if _hides(name, value, variable.hides):
         found.append(
             warning("hides-evidence", name, f"{shown} hides evidence: {variable.effect}", "remove it")
@@ -143,7 +143,7 @@ def _no_op(
 
 
 def _other_value(variable: Variable) -> str:
-    return f"remove it, or give another value ({variable.values})"
+    return f"remove it; values are: {variable.values}"
 
 
 def _hides(name: str, value: str, values: tuple[str, ...]) -> bool:
