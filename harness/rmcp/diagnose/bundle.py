@@ -36,7 +36,7 @@ _SECRETS = (
     # NAME=value and "NAME": "value" where the name sounds like a secret.
     re.compile(
         r"""(?i)(["']?[\w.-]*(?:token|secret|passw(?:or)?d|passwd|api[_-]?key|access[_-]?key|private[_-]?key|credential|"""
-        r"""cookie|authorization)[\w.-]*["']?\s*[:=]\s*)(?:bearer\s+|basic\s+)?("[^"\n]*"|'[^'\n]*'|[^\s,;"']+)"""
+        r"""cookie|authorization)[\w.-]*["']?\s*[:=]\s*)(?:bearer\s+|basic\s+)?("[^"\n]*"|'[^'\n]*'|["']?[^\s,;"']+)"""
     ),
     re.compile(r"(\b[a-zA-Z][a-zA-Z0-9+.-]*://)[^/\s@]+(?=@)"),  # user:password@ of a URL
     re.compile(r"()\b(?:gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{20,}|hf_[A-Za-z0-9]{16,}|AKIA[0-9A-Z]{12,}|"

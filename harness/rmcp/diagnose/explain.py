@@ -3,6 +3,7 @@ expression."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +18,7 @@ from rmcp.diagnose.study import Study, signature_of
 
 EXPLAIN_FORMAT = 1  # of explain.json
 _MOST_PROOFS = 8  # rows of each kind in the table
-_MOST_RIVALS = 6  # rivals that are spelled out
+_MOST_RIVALS = 8  # rivals that are spelled out
 
 
 @dataclass(frozen=True)
@@ -117,10 +118,13 @@ def _notes(finding: Finding, atoms: Sequence[Atom]) -> list[str]:
 def _rivals(found: Study, finding: Finding) -> list[str]:
     """Rules with the same truth on all cells that say anything: other names of its terms, then other
     rules."""
-    space, texts = found.space, []
-    for term in finding.hypothesis.terms:
-        for alias in space.aliases[term][1:]:
-            texts.append(f"{alias.text()} instead of {space.atoms[term].text()}")
+    space = found.space
+    # One name of each term in turn: a term with many names must not crowd out the others'.
+    columns = [
+        [f"{alias.text()} instead of {space.atoms[term].text()}" for alias in space.aliases[term][1:]]
+        for term in finding.hypothesis.terms
+    ]
+    texts = [text for row in itertools.zip_longest(*columns) for text in row if text]
     texts.extend(rule_text(space, rival) for rival in finding.rivals)
     return texts
 

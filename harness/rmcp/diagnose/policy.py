@@ -239,6 +239,8 @@ def _remedy(
         elif _passed(other.record) is False:
             harmed += 1
     slowdown = statistics.median(ratios) if ratios else None
+    if str(patch.get("workaround", "")).startswith("cpu"):
+        kind = "cpu"
     return Remedy(axis, value, kind, patch, cured, told, harmed, slowdown, len(ratios), tuple(cases[:_MOST_CASES]))
 
 

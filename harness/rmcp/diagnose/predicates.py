@@ -18,6 +18,7 @@ _MOST_CATEGORIES = 64  # more values than this name cases one by one, which expl
 _MOST_CUTS = 24  # thresholds of one feature; evenly thinned beyond it (boundary finds the exact edge later)
 _EQUAL_NUMBERS = 12  # a number is also offered as "== v" while it has at most this many values
 _COINCIDENCE = 0.6  # extra cost of a property that small sets of sizes often share by chance
+_BUNDLE = 0.45  # extra cost of the name of several arguments together
 _DERIVED = 0.3  # extra cost of a quantity that the reader has to compute
 
 
@@ -87,16 +88,20 @@ def _comparable(left: Value, right: Value) -> bool:
     return numbers or (isinstance(left, Version) and isinstance(right, Version))
 
 
-def offered(cases: Sequence[Features], axes: Iterable[str] = ()) -> list[Atom]:
-    """All atoms that split ``cases``; features named in ``axes`` are the plainest. At most some hundreds."""
-    plain = set(axes)
+def offered(cases: Sequence[Features], axes: Iterable[str] = (), bundles: Iterable[str] = ()) -> list[Atom]:
+    """All atoms that split ``cases``; features named in ``axes`` are the plainest. At most some hundreds.
+
+    ``bundles`` are axes whose values stand for several arguments at once (a named shape): what the arguments say
+    is preferred to the name.
+    """
+    plain, named = set(axes), set(bundles)
     values: dict[str, set[Value]] = {}
     for features in cases:
         for name, value in features.items():
             values.setdefault(name, set()).add(value)
     atoms: list[Atom] = []
     for name in sorted(values):
-        derived = 0.0 if name in plain else _extra(name)
+        derived = _BUNDLE if name in named else 0.0 if name in plain else _extra(name)
         atoms.extend(_atoms_of(name, values[name], 1.0 + derived))
     return atoms
 

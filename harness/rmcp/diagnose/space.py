@@ -117,12 +117,12 @@ class Evidence:
 class Space:
     """All cells (tried or not) and the predicates that split them; predicates with one extension are one."""
 
-    def __init__(self, cells: Sequence[Features], axes: Iterable[str] = ()) -> None:
+    def __init__(self, cells: Sequence[Features], axes: Iterable[str] = (), bundles: Iterable[str] = ()) -> None:
         self.cells = tuple(cells)
         self.everything = (1 << len(self.cells)) - 1
         by_value = _by_value(self.cells)
         same: dict[int, list[Atom]] = {}
-        for atom in offered(self.cells, axes):
+        for atom in offered(self.cells, axes, bundles):
             mask = 0
             for value, members in by_value[atom.feature].items():
                 if atom.holds({atom.feature: value}):

@@ -97,7 +97,26 @@ def study(run: Run, more: Iterable[Case] = ()) -> Study:
             known.add(case.key)
             cells.append(Cell(case, _features(run, {"name": case.runtime.name}, case, variables)))
     axes = tuple(dict.fromkeys(axis for record in run.cases for axis in record.axes))
-    return Study(run, tuple(cells), Space([cell.features for cell in cells], axes), axes)
+    space = Space([cell.features for cell in cells], axes, _bundles(cells, axes))
+    return Study(run, tuple(cells), space, axes)
+
+
+def _bundles(cells: Sequence[Cell], axes: Sequence[str]) -> list[str]:
+    """Axes whose value decides two arguments or more that are not the same everywhere: named shapes."""
+    found = []
+    names = {name for cell in cells for name in cell.case.args}
+    for axis in axes:
+        members: dict[str, list[Cell]] = {}
+        for cell in cells:
+            if cell.case.origin != "variant":
+                members.setdefault(cell.case.axes.get(axis, ""), []).append(cell)
+        decided = 0
+        for name in names:
+            values = [{repr(cell.case.args.get(name)) for cell in group} for group in members.values()]
+            decided += all(len(seen) == 1 for seen in values) and len(set().union(*values)) > 1
+        if decided > 1:
+            found.append(axis)
+    return found
 
 
 def _features(run: Run, runtime: Mapping[str, Any], case: CaseRecord | Case, variables: Sequence[str]) -> Features:

@@ -1,0 +1,209 @@
+"""Explanations, expressions, coverage, stability: what is said about a run, and that it is true of its cases."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rmcp.commands.explain import run as explain_command
+from rmcp.diagnose.coverage import coverage
+from rmcp.diagnose.explain import explanations, to_json, to_text
+from rmcp.diagnose.exploring import explore_signature, new_shapes
+from rmcp.diagnose.expression import quoted
+from rmcp.diagnose.features import Version, facts_of, features_of
+from rmcp.diagnose.probe import Budget
+from rmcp.diagnose.probing import ProbeResult
+from rmcp.diagnose.stability import Change, Rate, compare_rates, stability_of
+from rmcp.diagnose.study import coverage_of, study
+from rmcp.diagnose.variants import case_of
+from rmcp.matrix.expressions import compile_expression
+from rmcp.matrix.facts import known_names
+from rmcp.outcome.words import Cause, Outcome
+from rmcp.runs.model import AttemptRecord, CaseRecord, Run
+
+AXES = ("runtime", "env", "shape")
+SIGNATURE = "crash|aperture_violation|SIGABRT"
+
+
+def record(axes, args, outcome=Outcome.PASS, env=None, attempts=1, signature=SIGNATURE, metrics=None, runtime=None):
+    name = f"conv2d[{'/'.join(axes.values())}]"
+    cause = Cause.APERTURE_VIOLATION if outcome is Outcome.CRASH else Cause.NONE
+    made = AttemptRecord(
+        1, outcome, cause, signature="" if outcome is Outcome.PASS else signature, duration_s=0.1, metrics=metrics or {}
+    )
+    return CaseRecord(
+        name, name, name, "conv2d", axes, args, env or {}, runtime or {"name": axes.get("runtime", "this")}, outcome,
+        cause, signature=made.signature, attempts=(made,) * attempts,
+    )  # fmt: skip
+
+
+def a_run(tmp_path, planted, sizes=(28, 43, 56), channels=(3, 16, 20)):
+    cases = []
+    for runtime, env, size, c in itertools.product(("5.2", "5.10", "6.2"), ("stock", "off"), sizes, channels):
+        axes = {"runtime": runtime, "env": env, "shape": f"c{c}-h{size}"}
+        args = {"n": 1, "c": c, "h": size, "w": size, "k": 16, "kernel": 3, "padding": 1}
+        patch = {"MIOPEN_DEBUG_CONV_DIRECT": "0"} if env == "off" else {}
+        features = features_of(axes, args)
+        cases.append(record(axes, args, Outcome.CRASH if planted(features) else Outcome.PASS, patch))
+    runtimes = {name: {"hip": name, "torch": "2.0", "device": "rocm"} for name in ("5.2", "5.10", "6.2")}
+    return Run("r1", tmp_path, {}, tuple(cases), runtimes=runtimes, compare_axes=("runtime",))
+
+
+def planted(f):
+    return f["runtime"] >= Version.parse("5.10") and f["h*w"] >= 1849 and f["env"] == "stock"
+
+
+def test_one_sentence_with_counts(tmp_path):
+    found = study(a_run(tmp_path, planted))
+    (told,) = explanations(found, {s: found.localise(s) for s in found.signatures()})
+    assert told.sentence.startswith("crash/aperture_violation iff ")
+    assert told.sentence.endswith(": 12 of 12, contradicted by 0 of 42")
+    assert told.significant
+    assert {p.kind for p in told.proof} == {"fails", "passes beside it"}
+    assert any("h*w >= 1849" in rival for rival in told.rivals)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [planted, lambda f: f["c"] % 8 != 0 and f["h"] == 56, lambda f: f["h*w"] >= 1849 and f["c"] == 16],
+)
+def test_the_expression_selects_exactly_the_failing_cases(tmp_path, rule):
+    run = a_run(tmp_path, rule)
+    found = study(run)
+    (told,) = explanations(found, {s: found.localise(s) for s in found.signatures()})
+    compiled = compile_expression(told.expression, known_names(dict.fromkeys(AXES, ""), {"c", "h", "w", "k", "n"}))
+    for case in run.cases:
+        facts = {**facts_of(run.runtimes[case.runtime["name"]], {}), **case.args, **case.axes, "id": case.id}
+        assert compiled.matches(facts) is (case.outcome is Outcome.CRASH), told.expression
+
+
+def test_json_and_text_say_the_same(tmp_path):
+    found = study(a_run(tmp_path, planted))
+    rules = {s: found.localise(s) for s in found.signatures()}
+    told, share = explanations(found, rules), coverage_of(found, rules)
+    data = json.loads(json.dumps(to_json(told, share)))
+    assert data["rmcp_explain"] == 1
+    assert data["explanations"][0]["sentence"] in to_text(told, share)
+    assert data["explanations"][0]["counts"]["covered"] == 12
+    assert data["coverage"]["proven"] == 54
+    assert all(isinstance(line, str) for line in data["explanations"][0]["proof"])
+
+
+def test_two_signatures_are_explained_apart(tmp_path):
+    run = a_run(tmp_path, planted)
+    cases = tuple(
+        record(c.axes, c.args, Outcome.CRASH, c.env, signature="crash|segfault|SIGSEGV")
+        if c.outcome is Outcome.PASS and c.axes["env"] == "off" and c.args["c"] == 3
+        else c
+        for c in run.cases
+    )
+    found = study(Run("r", tmp_path, {}, cases, runtimes=run.runtimes))
+    told = explanations(found, {s: found.localise(s) for s in found.signatures()})
+    rules = {e.signature: e.rule for e in told}
+    assert set(rules) == {SIGNATURE, "crash|segfault|SIGSEGV"}
+    assert "env == off" in rules["crash|segfault|SIGSEGV"]
+    assert "off" not in rules[SIGNATURE]
+
+
+def test_nothing_failed_is_said(tmp_path):
+    found = study(a_run(tmp_path, lambda f: False))
+    assert "nothing failed" in to_text(explanations(found, {}))
+
+
+def test_probing_goes_to_new_shapes_to_tell_an_area_from_a_height(tmp_path):
+    """All shapes of the matrix are square: only a new shape can tell h from h*w."""
+    run = a_run(tmp_path, planted)
+    found = study(run)
+    shapes = new_shapes(found, found.localise(SIGNATURE))
+    assert any(case.args["h"] != case.args["w"] for case in shapes)
+    asked = []
+
+    def probe(cases):
+        asked.extend(cases)
+        return [
+            ProbeResult(Outcome.CRASH, SIGNATURE) if planted(features_of(c.axes, c.args)) else ProbeResult(Outcome.PASS)
+            for c in cases
+        ]
+
+    one = explore_signature(found, SIGNATURE, probe, Budget(probes=40))
+    assert one.explored.settled
+    inside = one.explored.finding.hypothesis.mask
+    for index, cell in enumerate(one.study.cells):
+        assert bool(inside >> index & 1) is planted(cell.features)
+    assert len(asked) <= 40
+
+
+@given(st.text(max_size=12))
+def test_quoted_words_mean_themselves(text):
+    word = quoted(text)
+    if word:
+        assert compile_expression(f"x == {word}", {"x": "text"}).matches({"x": text})
+
+
+def test_case_of_keeps_what_runs():
+    case = case_of(
+        record({"env": "off"}, {"h": 3}, env={"A": None}, runtime={"name": "5.2", "python": "/p", "options": ["-x"]})
+    )
+    assert (case.runtime.python, case.runtime.options) == ("/p", ("-x",))
+    assert dict(case.env) == {"A": None}
+
+
+def test_coverage_adds_up_and_infers_only_what_was_seen_in_pairs():
+    product = [{"a": a, "b": b, "c": c} for a, b, c in itertools.product("01", "01", "01")]
+    share = coverage(product, product[:3], {"bad": product[7]}, agreed=[6], possible=[6, 5])
+    assert (share.total, share.proven, share.inferred_fails) == (8, 4, 1)
+    assert share.proven + share.inferred + share.untested == 8
+    assert share.nearest[0].distance == 1
+    assert coverage(product, [p for p in product if p != product[0]], {}).inferred_passes == 1
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "text"),
+    [
+        ([], "single"),
+        ([(Outcome.CRASH, "s")], "single"),
+        ([(Outcome.CRASH, "s")] * 3, "confirmed 3/3"),
+        ([(Outcome.CRASH, "s"), (Outcome.PASS, ""), (Outcome.CRASH, "s")], "flaky 2/3"),
+        ([(Outcome.PASS, ""), (Outcome.WARN, "")], "confirmed 2/2"),
+        ([(Outcome.CRASH, "s"), (Outcome.CRASH, "t")], "flaky 1/2"),
+        ([(Outcome.CRASH, "s"), (Outcome.LOST, ""), (Outcome.CRASH, "s")], "confirmed 2/2"),
+    ],
+)
+def test_stability(outcomes, text):
+    assert stability_of(outcomes).text() == text
+
+
+def test_comparison_calls_flaky_what_is_flaky():
+    rows = {
+        "steady": (Rate(0, 3), Rate(3, 3)),
+        "single": (Rate(0, 1), Rate(1, 1)),
+        "flaky": (Rate(1, 3), Rate(3, 3)),
+        "fixed": (Rate(3, 3), Rate(0, 3)),
+        "much worse": (Rate(1, 30), Rate(29, 30)),
+        "unseen": (Rate(0, 0), Rate(1, 1)),
+        "same": (Rate(2, 3), Rate(2, 3)),
+    }
+    found = {c.row: c.change for c in compare_rates(rows)}
+    assert found == {
+        "steady": Change.REGRESSION,
+        "single": Change.REGRESSION,
+        "flaky": Change.MAYBE_REGRESSION,
+        "fixed": Change.FIX,
+        "much worse": Change.REGRESSION,
+        "unseen": Change.UNTESTED,
+        "same": Change.SAME,
+    }
+
+
+def test_correction_grows_with_the_number_of_flaky_rows():
+    one = {"a": (Rate(1, 8), Rate(6, 8))}
+    many = {**one, **{f"b{i}": (Rate(1, 3), Rate(2, 3)) for i in range(30)}}
+    assert compare_rates(one)[0].change is Change.REGRESSION
+    assert compare_rates(many)[0].change is Change.MAYBE_REGRESSION
+
+
+def test_the_command_is_wired():
+    assert callable(explain_command)
