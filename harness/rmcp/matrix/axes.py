@@ -17,23 +17,16 @@ ROLES = {"compare": True, "factor": False}
 TYPES = {TEXT: TEXT, NUMBER: NUMBER, VERSION: VERSION}
 
 
-def read_axes(reader: Reader, node: Node | None, root: MapNode) -> tuple[Axis, ...]:
-    """All axes in file order."""
-    if node is None:
-        reader.report(
-            root, "the key `axes` is missing", "a matrix varies something: `axes: {dtype: [float32]}`"
-        )
-    return tuple(
-        axis for entry in reader.mapping(node, "`axes`") if (axis := _axis(reader, entry)) is not None
-    )
+def read_axes(reader: Reader, node: Node | None) -> tuple[Axis, ...]:
+    """All axes in file order. One that cannot be read has no values, so that rules may still name it."""
+    return tuple(_axis(reader, entry) for entry in reader.mapping(node, "`axes`"))
 
 
-def _axis(reader: Reader, entry: Entry) -> Axis | None:
+def _axis(reader: Reader, entry: Entry) -> Axis:
     name, node = entry.key.text, entry.value
     if not AXIS_NAME.fullmatch(name):
-        reader.report(
-            entry.key, f"{name!r} is no name of an axis", "letters, digits, _ and -, a letter first"
-        )
+        hint = "letters, digits, _ and -, a letter first"
+        reader.report(entry.key, f"{name!r} is no name of an axis", hint)
     elif name in RESERVED:
         reader.report(entry.key, f"{name!r} has a meaning in expressions and cannot name an axis")
     position = reader.source.at(entry.key)
@@ -43,32 +36,37 @@ def _axis(reader: Reader, entry: Entry) -> Axis | None:
         found = reader.fields(node, f"axis {name!r}", AXIS_KEYS)
         if "values" in found:
             return _made(reader, name, found["values"], found, position)
-        reader.report(entry.key, f"axis {name!r} has no `values`")
-        return None
-    hint = f"write `{name}: [a, b]` or `{name}: {{values: {{a: {{...}}}}}}`"
-    reader.report(node, f"axis {name!r} needs a list of values", hint)
-    return None
+        if reader.lacks(found, "values"):
+            reader.report(entry.key, f"axis {name!r} has no `values`")
+    else:
+        hint = f"write `{name}: [a, b]` or `{name}: {{values: {{a: {{...}}}}}}`"
+        reader.report(node, f"axis {name!r} needs a list of values", hint)
+    return Axis(name, (), position, type="")
 
 
-def _made(reader: Reader, name: str, values: Node, found: dict[str, Node], position: Position) -> Axis | None:
-    short = isinstance(values, Sequence)
+def _made(reader: Reader, name: str, values: Node, found: dict[str, Node], position: Position) -> Axis:
+    told = len(reader.source.problems)
     read = _short(reader, name, values) if isinstance(values, Sequence) else _long(reader, name, values)
-    if not read:
+    if not read and len(reader.source.problems) == told:
         reader.report(values, f"axis {name!r} has no values")
-        return None
+    short = isinstance(values, Sequence)
     numbers = short and all(_is_number(value.patch.args.get(name)) for value in read)
     default = reader.text(found.get("default"), "`default`") or None
     names = {value.name for value in read}
     if default is not None and default not in names:
-        hint = did_you_mean(default, names)
-        reader.report(found["default"], f"the default {default!r} is no value of axis {name!r}", hint)
+        if names:
+            hint = did_you_mean(default, names)
+            reader.report(found["default"], f"the default {default!r} is no value of axis {name!r}", hint)
         default = None
+    # An unknown type orders anything, so that `<` in rules is not a second mistake.
+    inferred = NUMBER if numbers else TEXT
+    kind = reader.word(found["type"], "`type`", TYPES, "") if "type" in found else inferred
     return Axis(
         name=name,
         values=tuple(read),
         position=position,
         compare=reader.word(found.get("role"), "`role`", ROLES, False),
-        type=reader.word(found.get("type"), "`type`", TYPES, NUMBER if numbers else TEXT),
+        type=kind if read else "",
         default=default,
         doc=reader.text(found.get("doc"), "`doc`"),
     )
@@ -127,15 +125,17 @@ def check_clashes(reader: Reader, axes: tuple[Axis, ...]) -> None:
                 reader.report(place, f"axis {axis.name!r} sets `{thing}`, which another axis sets too", hint)
             owner.setdefault(thing, (axis, place))
     shown: dict[str, tuple[Axis, Value]] = {}
+    told: set[tuple[str, str]] = set()
     for axis in axes:
         for value in axis.values:
             if value.name == axis.default:
                 continue
             if value.name in shown and (axis.default or shown[value.name][0].default):
                 first, other = shown[value.name]
-                hint = (
-                    f"axis {first.name!r} has it at {other.position}; ids leave defaults out, so rename one"
-                )
+                if (first.name, axis.name) in told:
+                    continue
+                told.add((first.name, axis.name))
+                hint = f"axis {first.name!r} has it at {other.position}; ids leave defaults out, so rename one"
                 message = f"value {value.name!r} of axis {axis.name!r} clashes with another axis in ids"
                 reader.report(value.position, message, hint)
             shown.setdefault(value.name, (axis, value))

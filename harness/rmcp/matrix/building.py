@@ -53,10 +53,7 @@ class Builder:
             key=self.key(point),
             row=self._row(point),
             workload=setup.workload,
-            axes={
-                axis: names[value]
-                for axis, names, value in zip(self._axis_names, self._names, point, strict=True)
-            },
+            axes={axis: names[value] for axis, names, value in zip(self._axis_names, self._names, point, strict=True)},
             args=self._patching.args(point, chosen),
             env=setup.env,
             runtime=setup.runtime,

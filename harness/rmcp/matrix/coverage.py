@@ -92,9 +92,7 @@ def measure(
         Near(builder.case(point, "product").id, distance, failures)
         for point, distance, failures in _nearest(sizes, proven, failed, exists, most)
     ]
-    return ProductCoverage(
-        full, len(proven), inferred, untested, strength, len(judged) - len(proven), tuple(nearest)
-    )
+    return ProductCoverage(full, len(proven), inferred, untested, strength, len(judged) - len(proven), tuple(nearest))
 
 
 def _point(plan: Plan, axes: Mapping[str, str]) -> Point | None:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from rmcp.errors import UserError
 
 _SHOWN = 50  # problems printed in full; a file that is not a matrix at all would flood the screen
+_LISTED = 20  # known words that are listed where none is close
+_LONGEST_WORD = 100  # characters; finding close words is quadratic in them
 _LINE_SHOWN = 160  # characters of a source line around the caret
 
 
@@ -67,14 +69,18 @@ class MatrixError(UserError):
         return "\n".join(parts)
 
 
+def closest(word: str, known: Iterable[str]) -> list[str]:
+    """The known words that ``word`` was probably meant to be: at most two, the likeliest first."""
+    if len(word) > _LONGEST_WORD:
+        return []
+    lowered = {name.lower(): name for name in sorted(set(known))}
+    return [lowered[low] for low in difflib.get_close_matches(word.lower(), lowered, n=2, cutoff=0.6)]
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A suggestion such as "did you mean 'channels_last'?", or the list of what exists, or ""."""
     names = sorted(set(known))
-    if len(word) <= 100:  # difflib is quadratic in the word's length
-        lowered = {name.lower(): name for name in names}
-        close = [lowered[low] for low in difflib.get_close_matches(word.lower(), lowered, n=2, cutoff=0.6)]
-        if close:
-            return "did you mean " + " or ".join(repr(name) for name in close) + "?"
-    if names and len(names) <= 20:
-        return "known here: " + ", ".join(names)
-    return ""
+    close = closest(word, names)
+    if close:
+        return "did you mean " + " or ".join(repr(name) for name in close) + "?"
+    return "known here: " + ", ".join(names) if names and len(names) <= _LISTED else ""

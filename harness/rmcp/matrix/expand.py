@@ -77,9 +77,7 @@ class _Expansion:
             steps.append(Step("reduce", len(points), str(coverage)))
         added = self._additions(set(points))
         if matrix.add:
-            steps.append(
-                Step("add", len(points) + len(added), f"{len(matrix.add)} entries put in {len(added)}")
-            )
+            steps.append(Step("add", len(points) + len(added), f"{len(matrix.add)} entries put in {len(added)}"))
         self._check_limit(len(points) + len(added))
         cases = [self.builder.case(point, "product" if self.reduce is None else "reduce") for point in points]
         cases += [self.builder.case(point, "add") for point in added]
@@ -90,9 +88,7 @@ class _Expansion:
         planned = tuple(cases)
         if self.profile is not None and self.profile.select is not None:
             planned = select(planned, self.profile.select)
-            steps.append(
-                Step("select", len(planned), f"profile {self.profile.name}: {self.profile.select.text}")
-            )
+            steps.append(Step("select", len(planned), f"profile {self.profile.name}: {self.profile.select.text}"))
         self._check_ids(cases)
         return Plan(
             matrix=matrix,
@@ -104,8 +100,7 @@ class _Expansion:
             reduce=self.reduce,
             settings=self.settings,
             rows=tuple(self.rows),
-            stale=coverage is not None
-            and (self.gone > 0 or coverage.dropped > 0 or coverage.rows > coverage.kept > 0),
+            stale=coverage is not None and (self.gone > 0 or coverage.dropped > 0 or coverage.rows > coverage.kept > 0),
         )
 
     def _excluded(self, point: Point) -> Exclude | None:
@@ -180,9 +175,7 @@ class _Expansion:
                 allows = functools.partial(self._allows, (rule.when,), axes, (), [()])
                 constraints.append(Constraint(tuple(place[axis] for axis in axes), allows))
         if mixed:
-            involved = sorted(
-                {axis for when in mixed for axis in self.builder.depends_on(when)} - set(compared)
-            )
+            involved = sorted({axis for when in mixed for axis in self.builder.depends_on(when)} - set(compared))
             allows = functools.partial(self._allows, tuple(mixed), tuple(involved), tuple(compared), sides)
             constraints.append(Constraint(tuple(place[axis] for axis in involved), allows))
         return constraints
@@ -218,9 +211,7 @@ class _Expansion:
             if not legal:
                 rule = self._excluded(points[0]) if points else None
                 hint = f"excluded at {rule.position}" if rule is not None else ""
-                problems.append(
-                    self._problem(entry.position, "this entry adds nothing: `exclude` takes it out", hint)
-                )
+                problems.append(self._problem(entry.position, "this entry adds nothing: `exclude` takes it out", hint))
             for point in legal:
                 if point not in present:
                     added[point] = None

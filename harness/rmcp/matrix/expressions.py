@@ -88,7 +88,7 @@ def misspelt(
     errors = []
     for name, word, offset in expression.words:
         known = values.get(name)
-        if known is not None and not any(map(matcher_of(word, types.get(name, "")), known)):
+        if known and not any(map(matcher_of(word, types.get(name, "")), known)):
             message = f"no value of axis {name!r} is {word!r}"
             errors.append(ExpressionError(expression.text, offset, message, did_you_mean(word, known)))
     return errors

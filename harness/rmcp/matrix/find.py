@@ -49,9 +49,7 @@ def find_matrices(name: str | None) -> list[Path]:
         return [shipped]
     names = [found.stem for found in _matrices_in(shipped_folder())]
     hint = did_you_mean(text, names)
-    raise UserError(
-        f"there is no matrix {text!r}: no such file or folder, and none of that name is shipped; {hint}"
-    )
+    raise UserError(f"there is no matrix {text!r}: no such file or folder, and none of that name is shipped; {hint}")
 
 
 def shipped_matrices() -> list[Path]:

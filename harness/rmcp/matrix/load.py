@@ -78,9 +78,7 @@ def _load(source: Source, beside: Path | None) -> Matrix:
     if not isinstance(root, MapNode):
         what = "the file is empty" if root is None else "a matrix is a mapping"
         hint = "it begins with `rmcp: 1`, then `name`, `axes` and rules"
-        raise MatrixError(
-            [source.problem(source.position(1) if root is None else source.at(root), what, hint)]
-        )
+        raise MatrixError([source.problem(source.position(1) if root is None else source.at(root), what, hint)])
     origin = Path(source.origin)
     directory = (origin.parent if origin.parent.is_dir() else Path()).resolve()
     reader = Reader(source, directory)
@@ -93,15 +91,16 @@ def _load(source: Source, beside: Path | None) -> Matrix:
 
 def _document(reader: Reader, root: MapNode, origin: Path) -> Matrix:
     found = reader.fields(root, "the matrix", TOP_KEYS)
-    _format(reader, root, found.get("rmcp"))
+    if reader.lacks(found, "axes"):
+        hint = "a matrix varies something: `axes: {dtype: [float32]}`"
+        reader.report(root, "the key `axes` is missing", hint)
+    _format(reader, root, found)
     name = reader.text(found.get("name"), "`name`") or origin.name.removesuffix(".yaml").removesuffix(".yml")
     if not NAME.fullmatch(name):
         at = found.get("name", root)
-        reader.report(
-            at, f"the name {name!r} holds more than letters, digits and . _ + -", "it begins every id"
-        )
+        reader.report(at, f"the name {name!r} holds more than letters, digits and . _ + -", "it begins every id")
     defaults, _ = reader.patch(found.get("defaults"), "`defaults`")
-    axes = read_axes(reader, found.get("axes"), root)
+    axes = read_axes(reader, found.get("axes"))
     check_clashes(reader, axes)
     patches: list[Patch] = [defaults, *(value.patch for axis in axes for value in axis.values)]
     rules = RuleReader(reader, axes, {})
@@ -131,30 +130,29 @@ def _document(reader: Reader, root: MapNode, origin: Path) -> Matrix:
         limit=DEFAULT_LIMIT if limit is None else limit,
         names=names,
     )
-    if not any(patch.workload for patch in (*patches, *settings_seen)):
+    given = any(patch.workload for patch in (*patches, *settings_seen))
+    if not given and not {"workload", "defaults"} & reader.ever_misspelt:
         hint = "write for example `defaults: {workload: conv2d}`"
         reader.report(found.get("defaults", root), "no workload is given", hint)
     check_arguments(reader, matrix)
     return matrix
 
 
-def _format(reader: Reader, root: MapNode, node: Node | None) -> None:
+def _format(reader: Reader, root: MapNode, found: dict[str, Node]) -> None:
+    node = found.get("rmcp")
     if node is None:
-        reader.report(root, "the key `rmcp` is missing", "write `rmcp: 1` as the first line")
+        if reader.lacks(found, "rmcp"):
+            reader.report(root, "the key `rmcp` is missing", "write `rmcp: 1` as the first line")
     elif not isinstance(node, Scalar) or node.text != MATRIX_FORMAT:
-        found = node.text if isinstance(node, Scalar) else "something else"
-        reader.report(node, f"this rmcp reads matrix format {MATRIX_FORMAT}, found {found!r}", "update rmcp?")
+        text = node.text if isinstance(node, Scalar) else "something else"
+        reader.report(node, f"this rmcp reads matrix format {MATRIX_FORMAT}, found {text!r}", "update rmcp?")
 
 
 def _limit(reader: Reader, node: Node | None) -> int | None:
-    return reader.whole(
-        reader.fields(node, "`limits`", ("cases",)).get("cases"), "`limits.cases`", 1, _MOST_CASES
-    )
+    return reader.whole(reader.fields(node, "`limits`", ("cases",)).get("cases"), "`limits.cases`", 1, _MOST_CASES)
 
 
-def _profiles(
-    reader: Reader, rules: RuleReader, node: Node | None, base: Reduce | None
-) -> dict[str, Profile]:
+def _profiles(reader: Reader, rules: RuleReader, node: Node | None, base: Reduce | None) -> dict[str, Profile]:
     profiles: dict[str, Profile] = {}
     for entry in reader.mapping(node, "`profiles`"):
         name = entry.key.text

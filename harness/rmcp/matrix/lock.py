@@ -25,14 +25,8 @@ def read_lock(path: Path, axes: Sequence[Axis]) -> tuple[list[Row], int]:
     rows: Any = data.get("rows")
     if data.get("rmcp-lock") != LOCK_FORMAT:
         found_format = data.get("rmcp-lock")
-        raise UserError(
-            f"{path}: lock format {found_format!r}, this rmcp reads {LOCK_FORMAT}; delete it or update"
-        )
-    if (
-        not _texts(names)
-        or not isinstance(rows, list)
-        or not all(_texts(r) and len(r) == len(names) for r in rows)
-    ):
+        raise UserError(f"{path}: lock format {found_format!r}, this rmcp reads {LOCK_FORMAT}; delete it or update")
+    if not _texts(names) or not isinstance(rows, list) or not all(_texts(r) and len(r) == len(names) for r in rows):
         raise UserError(f"{path} is not a lock file of rmcp; delete it and run `rmcp plan --lock`")
     column = {name: number for number, name in enumerate(names)}
     found: list[Row] = []
@@ -49,8 +43,7 @@ def read_lock(path: Path, axes: Sequence[Axis]) -> tuple[list[Row], int]:
 def write_lock(path: Path, name: str, axes: Sequence[Axis], strength: int, rows: Sequence[Row]) -> bool:
     """Write the rows, one a line; True when the file changed."""
     body = ",\n".join(
-        "  " + json.dumps([axis.values[value].name for axis, value in zip(axes, row, strict=True)])
-        for row in rows
+        "  " + json.dumps([axis.values[value].name for axis, value in zip(axes, row, strict=True)]) for row in rows
     )
     text = (
         f'{{"rmcp-lock": {LOCK_FORMAT}, "matrix": {json.dumps(name)}, "strength": {strength},\n'
@@ -71,9 +64,7 @@ def _read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"cannot read the lock file {path}: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:
-        raise UserError(
-            f"the lock file {path} is not JSON ({error}); delete it and run `rmcp plan --lock`"
-        ) from None
+        raise UserError(f"the lock file {path} is not JSON ({error}); delete it and run `rmcp plan --lock`") from None
     return data if isinstance(data, dict) else {}
 
 

@@ -227,9 +227,7 @@ class _Composer:
 
     def _tag(self, event: Any, plain_tag: str) -> None:
         if event.tag not in (None, "!", plain_tag):
-            self._report(
-                event, f"the tag {event.tag} is not understood", "a matrix needs no tags: leave it out"
-            )
+            self._report(event, f"the tag {event.tag} is not understood", "a matrix needs no tags: leave it out")
 
     def _alias(self, event: Any) -> None:
         if event.anchor in self.open_anchors:
@@ -257,9 +255,7 @@ class _Composer:
         if top.anchor is not None:
             self.open_anchors.discard(top.anchor)
             self.anchors[top.anchor] = top.node
-        self.total -= (
-            top.node.weight - 1
-        )  # its children were counted when they were added; keep one for itself
+        self.total -= top.node.weight - 1  # its children were counted when they were added; keep one for itself
         self._add(top.node)
 
     def _merge(self, into: Mapping, other: Node) -> None:

@@ -99,9 +99,7 @@ class Patching:
 
     def _patching(self, kinds: Sequence[str]) -> tuple[int, ...]:
         """Numbers of the axes whose values patch one of ``kinds``."""
-        return tuple(
-            i for i, patches in enumerate(self._patches) if any(_holds(patch, kinds) for patch in patches)
-        )
+        return tuple(i for i, patches in enumerate(self._patches) if any(_holds(patch, kinds) for patch in patches))
 
     def _argument_axes(self) -> dict[str, set[int]]:
         found: dict[str, set[int]] = {}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rmcp.matrix.document import Patch
-from rmcp.matrix.errors import Position, did_you_mean
+from rmcp.matrix.errors import Position, closest, did_you_mean
 from rmcp.matrix.expressions import Expression, ExpressionError, compile_expression, misspelt
 from rmcp.matrix.nodes import Entry, Node, Scalar, Sequence, Source, typed
 from rmcp.matrix.nodes import Mapping as MapNode
@@ -34,6 +34,8 @@ class Reader:
 
     def __init__(self, source: Source, directory: Path) -> None:
         self.source, self.directory = source, directory
+        self.misspelt: set[str] = set()  # keys that an unknown key of the last mapping was meant to be
+        self.ever_misspelt: set[str] = set()
 
     def report(self, where: Node | Position, message: str, hint: str = "") -> None:
         """Remember a problem."""
@@ -51,16 +53,20 @@ class Reader:
     def fields(self, node: Node | None, what: str, known: Collection[str]) -> dict[str, Node]:
         """Values by key of a mapping with fixed keys; unknown keys are reported."""
         found: dict[str, Node] = {}
+        self.misspelt = set()
         for entry in self.mapping(node, what):
-            if entry.key.text in known:
-                found[entry.key.text] = entry.value
+            key = entry.key.text
+            if key in known:
+                found[key] = entry.value
             else:
-                self.report(
-                    entry.key,
-                    f"unknown key {entry.key.text!r} in {what}",
-                    did_you_mean(entry.key.text, known),
-                )
+                self.report(entry.key, f"unknown key {key!r} in {what}", did_you_mean(key, known))
+                self.misspelt.update(closest(key, known))
+        self.ever_misspelt |= self.misspelt
         return found
+
+    def lacks(self, found: Collection[str], *keys: str) -> bool:
+        """Whether the mapping that ``fields`` read last has none of ``keys``, not even misspelt."""
+        return not any(key in found or key in self.misspelt for key in keys)
 
     def items(self, node: Node | None, what: str) -> list[Node]:
         """Items of a list; nothing counts as an empty one."""
@@ -176,11 +182,10 @@ class Reader:
             return {key: self.substituted(node, item) for key, item in value.items()}
         return value
 
-    def patch(
-        self, node: Node | None, what: str, extra: Collection[str] = ()
-    ) -> tuple[Patch, dict[str, Node]]:
+    def patch(self, node: Node | None, what: str, extra: Collection[str] = ()) -> tuple[Patch, dict[str, Node]]:
         """A patch, and the nodes of the ``extra`` keys that the mapping may also hold."""
         found = self.fields(node, what, (*PATCH_KEYS, *extra))
+        meant = self.misspelt
         places: dict[str, Position] = {}
         place: Callable[[str, Node], None] = lambda name, at: places.__setitem__(name, self.source.at(at))  # noqa: E731
         args: dict[str, Any] = {}
@@ -210,6 +215,7 @@ class Reader:
             threads=self.whole(found.get("threads"), "`threads`", 1, 4096),
             places=places,
         )
+        self.misspelt = meant  # of the patch itself, not of a mapping in it
         return patch, {key: value for key, value in found.items() if key in extra}
 
     def workload(self, node: Node) -> str:
@@ -254,9 +260,7 @@ class Reader:
             options = self.texts(found["options"], "`runtime.options`")
             spec["options"] = tuple(str(self.substituted(option, option.text)) for option in options)
         if "engine" in spec and spec["engine"] not in _ENGINES:
-            self.report(
-                found["engine"], f"unknown engine {spec['engine']!r}", "known here: " + ", ".join(_ENGINES)
-            )
+            self.report(found["engine"], f"unknown engine {spec['engine']!r}", "known here: " + ", ".join(_ENGINES))
         if node is not None and "image" in spec and ("prefix" in spec):
             self.report(node, "a runtime is either a container image or a prefix, not both")
         if "engine" in spec and "image" not in spec:

@@ -121,9 +121,7 @@ def is_legal(row: Row, constraints: Sequence[Constraint]) -> bool:
     return all(rule.allows(tuple(row[axis] for axis in rule.axes)) for rule in constraints)
 
 
-def _proposed(
-    sizes: Sequence[int], strength: int, constraints: Sequence[Constraint], total: int
-) -> list[Row]:
+def _proposed(sizes: Sequence[int], strength: int, constraints: Sequence[Constraint], total: int) -> list[Row]:
     """covertable's rows; none where there would be nothing to choose or too much to search."""
     if strength < 2 or len(sizes) < 2 or total > _MOST_FOR_COVERTABLE:
         return []
@@ -153,9 +151,7 @@ class _Search:
                 self.by_axis[axis].append(rule)
         self.turn = 0
 
-    def complete(
-        self, where: Where, values: Row, covered: set[Combination], wheres: Sequence[Where]
-    ) -> Row | None:
+    def complete(self, where: Where, values: Row, covered: set[Combination], wheres: Sequence[Where]) -> Row | None:
         """A legal row with these values, or None when there is none."""
         row: list[int | None] = [None] * len(self.sizes)
         for axis, value in zip(where, values, strict=True):
@@ -163,30 +159,23 @@ class _Search:
         if not all(self._obeys(row, axis) for axis in where):
             return None
         # Constrained axes first: a dead end is met early.
-        rest = sorted(
-            (a for a in range(len(row)) if row[a] is None), key=lambda a: (-len(self.by_axis[a]), a)
-        )
+        rest = sorted((a for a in range(len(row)) if row[a] is None), key=lambda a: (-len(self.by_axis[a]), a))
         self.turn += 1
         self.steps = 0
         return tuple(v for v in row if v is not None) if self._fill(row, rest, covered, wheres) else None
 
-    def _fill(
-        self, row: list[int | None], rest: list[int], covered: set[Combination], wheres: Sequence[Where]
-    ) -> bool:
+    def _fill(self, row: list[int | None], rest: list[int], covered: set[Combination], wheres: Sequence[Where]) -> bool:
         if not rest:
             return True
         axis = rest[0]
         size = self.sizes[axis]
         gains = [
-            (-self._gain(row, axis, value, covered, wheres), (value - self.turn) % size, value)
-            for value in range(size)
+            (-self._gain(row, axis, value, covered, wheres), (value - self.turn) % size, value) for value in range(size)
         ]
         for _, _, value in sorted(gains):
             self.steps += 1
             if self.steps > _MOST_STEPS:
-                raise UserError(
-                    "reduce: the `exclude` rules are too entangled to find legal rows; simplify them"
-                )
+                raise UserError("reduce: the `exclude` rules are too entangled to find legal rows; simplify them")
             row[axis] = value
             if self._obeys(row, axis) and self._fill(row, rest[1:], covered, wheres):
                 return True

@@ -75,10 +75,10 @@ class RuleReader:
         rules = []
         for item in self.reader.items(node, "`add`"):
             found = self.reader.fields(item, "an `add` entry", (*self.axes, "why"))
+            if self.reader.lacks(found, "why"):
+                self.reader.report(item, "an `add` entry says `why`", 'for example why: "user report"')
             values = {name: self._values(self.axes[name], at) for name, at in found.items() if name != "why"}
             why = self.reader.text(found.get("why"), "`why`")
-            if not why:
-                self.reader.report(item, "an `add` entry says `why`", 'for example why: "user report"')
             rules.append(Addition(values, why, self.reader.source.at(item)))
         return tuple(rules)
 
@@ -111,7 +111,10 @@ class RuleReader:
         rules = []
         for item in self.reader.items(node, "`requires`"):
             found = self.reader.fields(item, "a `requires` rule", REQUIRE_KEYS)
-            needs = self._needs(item, found.get("needs"))
+            if self.reader.lacks(found, "needs"):
+                hint = "for example needs: {device: rocm}"
+                self.reader.report(item, "a `requires` rule says what it `needs`", hint)
+            needs = self._needs(found.get("needs"))
             if needs is not None:
                 when = self._condition(item, found, needed=False)
                 reason = self.reader.text(found.get("reason"), "`reason`")
@@ -121,9 +124,7 @@ class RuleReader:
     def expectations(self, node: Node | None) -> tuple[Expectation, ...]:
         """`expect`: known failures."""
         return tuple(
-            rule
-            for item in self.reader.items(node, "`expect`")
-            if (rule := self._expectation(item)) is not None
+            rule for item in self.reader.items(node, "`expect`") if (rule := self._expectation(item)) is not None
         )
 
     def expectation_file(self, root: Node | None) -> tuple[Expectation, ...]:
@@ -139,18 +140,18 @@ class RuleReader:
     def _expectation(self, item: Node) -> Expectation | None:
         reader = self.reader
         found = reader.fields(item, "an `expect` rule", EXPECT_KEYS)
+        if reader.lacks(found, "outcome"):
+            reader.report(item, "an `expect` rule needs an `outcome`", "for example outcome: [crash]")
+        if reader.lacks(found, "reason"):
+            reader.report(item, "an `expect` rule says its `reason`", "somebody will ask in a year")
         names = {**REPORT_FACTS, **self.names}
         where = self._where(item, found, {name: names[name] for name in names if name not in REPORT_FACTS})
         outcomes = self._words(found.get("outcome"), "`outcome`", _OUTCOMES)
-        if "outcome" not in found:
-            reader.report(item, "an `expect` rule needs an `outcome`", "for example outcome: [crash]")
         signals = tuple(scalar.text for scalar in reader.texts(found.get("signal"), "`signal`"))
         for signal in signals:
             if not _SIGNAL.fullmatch(signal):
                 reader.report(found["signal"], f"{signal!r} is no signal name", "for example SIGSEGV")
         reason = reader.text(found.get("reason"), "`reason`")
-        if not reason:
-            reader.report(item, "an `expect` rule says its `reason`", "somebody will ask in a year")
         return Expectation(
             where=where,
             outcomes=outcomes,
@@ -205,10 +206,8 @@ class RuleReader:
             for entry in self._match_entries(found.get("match"))
         }
         where = self.reader.expression(found.get("where"), "`where`", self.names, self.values)
-        if needed and "match" not in found and "where" not in found:
-            self.reader.report(
-                item, "this rule needs `match` or `where`", "for example match: {dtype: float16}"
-            )
+        if needed and "match" not in found and "where" not in found and self.reader.lacks(found, "match", "where"):
+            self.reader.report(item, "this rule needs `match` or `where`", "for example match: {dtype: float16}")
         texts = [f"{axis} in [{', '.join(sorted(values))}]" for axis, values in match.items()]
         texts += [where.text] if where is not None else []
         return Condition(match, where, " and ".join(texts) or "every case")
@@ -222,7 +221,7 @@ class RuleReader:
                 wanted.add(scalar.text)
                 continue
             matched = [name for name in names if glob_pattern(scalar.text).fullmatch(name)]
-            if not matched:
+            if not matched and names:
                 hint = did_you_mean(scalar.text, names)
                 self.reader.report(scalar, f"no value of axis {axis.name!r} is {scalar.text!r}", hint)
             wanted.update(matched)
@@ -232,24 +231,17 @@ class RuleReader:
         """Refuse facts of the machine in a rule that is judged when the plan is made."""
         known = {*self.axes, *(name for name, kind in self.names.items() if kind == "")}
         machine = sorted(
-            name
-            for name in (when.where.names if when.where else ())
-            if name in MACHINE_FACTS and name not in known
+            name for name in (when.where.names if when.where else ()) if name in MACHINE_FACTS and name not in known
         )
         if machine:
             hint = "the plan is the same on every machine; use `requires` or `expect` for this"
             self.reader.report(found["where"], f"{machine[0]!r} is known only on the machine that runs", hint)
-        unplanned = sorted(
-            set(when.where.names if when.where else ()) & (set(CASE_FACTS) - {"workload"}) - known
-        )
+        unplanned = sorted(set(when.where.names if when.where else ()) & (set(CASE_FACTS) - {"workload"}) - known)
         if unplanned:
             self.reader.report(found["where"], f"{unplanned[0]!r} is not known yet when rules are judged")
 
-    def _needs(self, item: Node, node: Node | None) -> Expression | None:
+    def _needs(self, node: Node | None) -> Expression | None:
         if node is None:
-            self.reader.report(
-                item, "a `requires` rule says what it `needs`", "for example needs: {device: rocm}"
-            )
             return None
         if isinstance(node, Scalar):
             return self.reader.expression(node, "`needs`", self.names, self.values)
@@ -264,9 +256,7 @@ class RuleReader:
                 continue
             words = [quoted(scalar.text) for scalar in self.reader.texts(entry.value, "`needs`")]
             if words:
-                tests.append(
-                    f"{name} == {words[0]}" if len(words) == 1 else f"{name} in [{', '.join(words)}]"
-                )
+                tests.append(f"{name} == {words[0]}" if len(words) == 1 else f"{name} in [{', '.join(words)}]")
             else:
                 self.reader.report(entry.value, f"`{name}` needs a value")
         return compile_expression(" and ".join(tests), self.names) if tests else None

@@ -20,9 +20,7 @@ Text = str | int | float
 Duration = Annotated[Text, Field(description="90s, 2m, 500ms, 1h; a plain number is seconds")]
 Words = dict[str, Text | list[Text]]
 Condition = Annotated[str, Field(description="an expression such as `dtype == float16 and h >= 44`")]
-Match = Annotated[
-    dict[str, Names], Field(description="axis: value, pattern, or a list of them; all must match")
-]
+Match = Annotated[dict[str, Names], Field(description="axis: value, pattern, or a list of them; all must match")]
 
 
 class _Strict(BaseModel):
@@ -34,9 +32,7 @@ class Timeouts(_Strict):
 
     start: Duration | None = Field(None, description="start of the interpreter and import")
     case: Duration | None = Field(None, description="a case's whole life")
-    silent: Duration | None = Field(
-        None, description="longest time without a heartbeat before it counts as hung"
-    )
+    silent: Duration | None = Field(None, description="longest time without a heartbeat before it counts as hung")
 
 
 class Runtime(_Strict):
@@ -56,9 +52,7 @@ class Patch(_Strict):
     env: dict[str, Text | bool | None] | None = Field(None, description="variables; null removes one")
     runtime: Runtime | None = None
     timeout: Timeouts | Duration | None = None
-    workload: str | None = Field(
-        None, description="conv2d, package.module:function or path/to/file.py:function"
-    )
+    workload: str | None = Field(None, description="conv2d, package.module:function or path/to/file.py:function")
     device: str | None = Field(None, description="auto, cpu, cuda, cuda:1, rocm ...")
     seed: int | None = Field(None, ge=0)
     threads: int | None = Field(None, ge=1, description="intra-op threads on a CPU")
@@ -73,12 +67,8 @@ class Value(Patch):
 class Axis(_Strict):
     """The long form of an axis."""
 
-    role: Literal["compare", "factor"] | None = Field(
-        None, description="compare: report columns, never reduced"
-    )
-    type: Literal["text", "number", "version"] | None = Field(
-        None, description="how < and >= compare its values"
-    )
+    role: Literal["compare", "factor"] | None = Field(None, description="compare: report columns, never reduced")
+    type: Literal["text", "number", "version"] | None = Field(None, description="how < and >= compare its values")
     default: Name | None = Field(None, description="left out of ids and keys")
     doc: str | None = None
     values: list[Name] | dict[str, Value | None]
@@ -148,9 +138,7 @@ class Profile(_Strict):
 class MatrixFile(_Strict):
     """A test matrix of rmcp."""
 
-    rmcp: Annotated[
-        int, Field(ge=int(MATRIX_FORMAT), le=int(MATRIX_FORMAT), description="version of the format")
-    ]
+    rmcp: Annotated[int, Field(ge=int(MATRIX_FORMAT), le=int(MATRIX_FORMAT), description="version of the format")]
     name: str | None = None
     doc: str | None = None
     defaults: Patch | None = None

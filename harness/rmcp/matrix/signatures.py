@@ -53,9 +53,7 @@ def _signature(given: ast.arguments) -> Signature:
     without_default = positional[: len(positional) - len(given.defaults)]
     keywords = [argument.arg for argument in given.kwonlyargs]
     required = [name for name, value in zip(keywords, given.kw_defaults, strict=True) if value is None]
-    return Signature(
-        tuple(positional[1:] + keywords), tuple(without_default[1:] + required), given.kwarg is not None
-    )
+    return Signature(tuple(positional[1:] + keywords), tuple(without_default[1:] + required), given.kwarg is not None)
 
 
 def check_arguments(reader: Reader, matrix: Matrix) -> None:

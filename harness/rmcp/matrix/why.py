@@ -32,8 +32,7 @@ def why(plan: Plan, text: str) -> str:
     found = planned.get(case.key)
     if found is None:
         lines += [
-            "OUT: " + line if number == 0 else line
-            for number, line in enumerate(_out(plan, builder, point, case))
+            "OUT: " + line if number == 0 else line for number, line in enumerate(_out(plan, builder, point, case))
         ]
     else:
         lines.append("IN: " + _in(plan, found))
@@ -85,9 +84,7 @@ def _changes(plan: Plan, builder: Builder, point: Point, case: Case) -> list[str
         answer = builder.requires(rule, point)
         if answer is not False:
             maybe = "" if answer else f" where {rule.when.text} holds on the machine"
-            lines.append(
-                f"requires at {rule.position}: {rule.needs.text}{maybe} ({rule.reason or 'no reason given'})"
-            )
+            lines.append(f"requires at {rule.position}: {rule.needs.text}{maybe} ({rule.reason or 'no reason given'})")
     facts = CaseFacts(case)
     for expected in plan.matrix.expect:
         answer = True if expected.where is None else expected.where.evaluate(facts)
