@@ -122,6 +122,13 @@ def test_a_case_in_flight_of_a_live_writer_is_not_lost() -> None:
     assert (case.outcome, case.reason) == (Outcome.NOT_RUN, "running now")
 
 
+def test_what_was_in_flight_before_a_resume_is_lost_while_the_resume_runs() -> None:
+    lines = Lines().start("a").open("b1")
+    assert one(lines, live=True).outcome is L
+    again = one(lines.start("a", 2), live=True)
+    assert (again.outcome, again.reason, len(again.attempts)) == (Outcome.NOT_RUN, "running now", 1)
+
+
 def test_two_machine_losses_make_a_poison_pill_and_a_forced_verdict_cures_it() -> None:
     lines = Lines().start("a").open("b2").start("a", 2).open("b3")
     case = one(lines, "b3")
@@ -154,15 +161,14 @@ def attempt(
         ([P, M], M, "flaky 1/2", -1),
         ([P, P], P, "confirmed 2/2", -1),
         ([P, W], W, "confirmed 1/2", -1),
+        ([W, P, P], W, "confirmed 1/3", 0),
         ([C, L], C, "single", 0),
         ([L, L], L, "single", -1),
         ([Outcome.COLLATERAL, P], P, "single", -1),
         ([P, Outcome.HARNESS_ERROR], P, "single", 0),
     ],
 )
-def test_which_attempt_decides(
-    attempts: list[Outcome], outcome: Outcome, stability: str, deciding: int
-) -> None:
+def test_which_attempt_decides(attempts: list[Outcome], outcome: Outcome, stability: str, deciding: int) -> None:
     got = decide(tuple(attempt(o, i) for i, o in enumerate(attempts, 1)))
     assert (got["outcome"], got["stability"], got["deciding"]) == (outcome, stability, deciding)
     assert len(got["attempts"]) == len(attempts)
@@ -184,9 +190,7 @@ def test_set_aside_and_run_later() -> None:
     lines = Lines().add("aside", key="a", outcome="blocked", reason="the gate is shut")
     assert (one(lines).outcome, one(lines).reason) == (Outcome.BLOCKED, "the gate is shut")
     assert one(lines.start("a").end("a", P)).outcome is P
-    after_loss = (
-        Lines().start("a").open("b1").add("aside", key="a", outcome="not-run", reason="stopped by -x")
-    )
+    after_loss = Lines().start("a").open("b1").add("aside", key="a", outcome="not-run", reason="stopped by -x")
     assert (one(after_loss).outcome, one(after_loss).reason) == (Outcome.NOT_RUN, "stopped by -x")
 
 
@@ -296,9 +300,6 @@ def test_any_prefixes_of_any_journals_give_every_case_one_row(
         assert len(case.attempts) == starts
         assert sum(a.outcome is not L for a in case.attempts) == ends
         if ends:
-            assert (
-                case.outcome.value
-                == next(line for line in lines if line["kind"] == "end")["record"]["outcome"]
-            )
+            assert case.outcome.value == next(line for line in lines if line["kind"] == "end")["record"]["outcome"]
         elif starts and sum(a.fields.get("lost") == "machine" for a in case.attempts) < 2:
             assert case.outcome is L

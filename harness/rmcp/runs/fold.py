@@ -3,8 +3,8 @@
 Any prefix of a journal is a legal crash. Which attempt decides a case:
 
 1. An attempt that came to no verdict (lost, collateral, harness-error, ...) never decides while another did.
-2. Of those with a verdict the first that failed decides, else the last one: a retry that passes hides
-   nothing, it makes the case ``flaky k/n`` (k of n attempts failed).
+2. Of those with a verdict the first that failed decides, else the first `warn`, else the last: a retry that
+   passes hides nothing, it makes the case ``flaky k/n`` (k of n attempts failed).
 3. All failed: ``confirmed k/n``, k of them with the deciding outcome and cause. A case that died in a batch
    and passed alone is ``context-dependent``.
 4. No verdict at all: the last attempt, or the reason the runner gave for setting the case aside, whichever
@@ -76,9 +76,7 @@ def _wall(line: Mapping[str, Any]) -> float:
     return float(wall) if isinstance(wall, (int, float)) else 0.0
 
 
-def _cases(
-    reading: Reading, plan: Iterable[Mapping[str, Any]], boot_id_now: str | None
-) -> tuple[CaseRecord, ...]:
+def _cases(reading: Reading, plan: Iterable[Mapping[str, Any]], boot_id_now: str | None) -> tuple[CaseRecord, ...]:
     sharing = Sharing()
     cases: list[CaseRecord] = []
     seen: set[str] = set()
@@ -177,9 +175,7 @@ def _who_died(started: Started, boot_id_now: str | None) -> str:
         return RUNNER
     if session.origin.finished_boot == session.boot and session.origin.finished >= started.wall:
         return RUNNER  # another writer of the run had its last word later, in the same boot
-    if known_now or any(
-        boot not in ("", session.boot) for wall, boot in session.origin.boots if wall > started.wall
-    ):
+    if known_now or any(boot not in ("", session.boot) for wall, boot in session.origin.boots if wall > started.wall):
         return MACHINE
     return ""
 
@@ -194,7 +190,8 @@ def decide(
     judged = [i for i, a in enumerate(attempts) if class_of(a.outcome, a.signal) not in _NO_VERDICT]
     if judged:
         failed = [i for i in judged if class_of(attempts[i].outcome, attempts[i].signal) in _FAILED]
-        index = failed[0] if failed else judged[-1]
+        remarked = [i for i in judged if attempts[i].outcome is Outcome.WARN]
+        index = (failed or remarked or judged[-1:])[0]
         return _decided(attempts, index, stability(attempts, judged, failed, index), "")
     if is_poison(attempts):
         times = machine_losses(attempts)
@@ -221,8 +218,7 @@ def stability(attempts: tuple[AttemptRecord, ...], judged: list[int], failed: li
             return "context-dependent"
         return f"flaky {len(failed)}/{len(judged)}"
     like = sum(
-        attempts[i].outcome is attempts[index].outcome and attempts[i].cause is attempts[index].cause
-        for i in judged
+        attempts[i].outcome is attempts[index].outcome and attempts[i].cause is attempts[index].cause for i in judged
     )
     return f"confirmed {like}/{len(judged)}"
 

@@ -174,14 +174,13 @@ class _JournalReader:
         origin.opened = max(origin.opened, wall)
         origin.boots.append((wall, boot))
         here = self.reading.host_now is None or line.get("host") == self.reading.host_now
+        self.session.live = False  # what was begun before this opening runs no more, also while the writer lives
         self.session = Session(self.name, origin, boot, here, self.journal.live)
 
     def _start(self, line: Mapping[str, Any]) -> None:
         key, attempt = str(line["key"]), int(line["attempt"])
         if (key, attempt) in self.in_flight:
-            self.reading.problem(
-                self.where, "an attempt that was started twice", f"{key[:16]}, attempt {attempt}"
-            )
+            self.reading.problem(self.where, "an attempt that was started twice", f"{key[:16]}, attempt {attempt}")
         started = Started(attempt, float(line["wall"]), str(line["writer"]), self.session)
         self._trail(key).starts.append(started)
         self.in_flight[key, attempt] = started

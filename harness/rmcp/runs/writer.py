@@ -49,16 +49,15 @@ class RunDirectory:
         return Journal(self.path / "journal", writer_name)
 
     def extend_plan(self, cases: Sequence[Case]) -> None:
-        """Add cases to a run whose manifest says that its plan ``grows`` (probes); on disk when this returns."""
+        """Add cases to a run whose manifest says that its plan ``grows`` (probes); on disk when this
+        returns."""
         text = "".join(line + "\n" for line in plan_lines(cases))
         with open(self.path / self.manifest["plan"]["file"], "ab") as file:
             file.write(text.encode())
             file.flush()
             os.fsync(file.fileno())
 
-    def store_attempt(
-        self, case: Case, attempt: Attempt, extra: Mapping[str, bytes | str] | None = None
-    ) -> str | None:
+    def store_attempt(self, case: Case, attempt: Attempt, extra: Mapping[str, bytes | str] | None = None) -> str | None:
         """Write the evidence of an attempt; the folder relative to the run, or None when the disk refused.
 
         ``extra`` adds files by name (kernel.log, repro.py ...). Empty evidence makes no file.
@@ -142,9 +141,7 @@ def new_run_id(now: float | None = None) -> str:
     """UTC time to the millisecond plus 4 random hex digits: sorts by time, does not clash in practice."""
     stamp = time.time() if now is None else now
     return (
-        time.strftime("%Y%m%d-%H%M%S", time.gmtime(stamp))
-        + f".{int(stamp * 1000) % 1000:03d}-"
-        + secrets.token_hex(2)
+        time.strftime("%Y%m%d-%H%M%S", time.gmtime(stamp)) + f".{int(stamp * 1000) % 1000:03d}-" + secrets.token_hex(2)
     )
 
 
@@ -153,9 +150,7 @@ def slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9.+]+", "-", text).strip("-.")[:_SLUG].rstrip("-.") or "case"
 
 
-def _fill(
-    path: Path, run_id: str, lines: Iterable[str], count: int, manifest: Mapping[str, Any]
-) -> dict[str, Any]:
+def _fill(path: Path, run_id: str, lines: Iterable[str], count: int, manifest: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("journal", "attempts"):
         (path / name).mkdir()
     name = "plan.jsonl.gz" if count > _GZIP_FROM else "plan.jsonl"
