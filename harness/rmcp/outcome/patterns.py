@@ -125,7 +125,7 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "hsa-init-failure", Cause.HIP_INIT_ERROR,
-        r"(?:Call returned|hsa_init\b[^\n]{0,60}?|hsa api call failure[^\n]{0,200}?)\s*:?\s*"
+        r"(?:Call returned|hsa error code: \d+|hsa_init\b[^\n]{0,60}?|hsa api call failure[^\n]{0,200}?)\s*:?\s*"
         r"(?P<hsa_status>HSA_STATUS_ERROR(?:_[A-Z_]+)?)\b",
         ("HSA_STATUS_ERROR",),
         "Call returned HSA_STATUS_ERROR_OUT_OF_RESOURCES: The runtime failed to allocate the necessary resources.",
@@ -182,7 +182,7 @@ PATTERNS: tuple[Pattern, ...] = (
         r"faulting addr:\s*(?P<address>0x[0-9a-fA-F]+)(?:,\s*kernel:\s*(?P<kernel>[^\]\n]+))?\]?",
         ("Memory Fault Error",),
         "Memory Fault Error [host: box, GPU index: 0, faulting addr: 0x7f00, kernel: conv_fwd]",
-        "CLR, newest format (7.x)", "rocr", device=True, expect={"address": "0x7f00", "kernel": "conv_fwd"},
+        "CLR, newest format (7.x)", "rocr", wraps=True, device=True, expect={"address": "0x7f00", "kernel": "conv_fwd"},
     ),
     Pattern(
         "rocr-hw-exception", Cause.GPU_HANG_RESET,
@@ -416,12 +416,12 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "user-oom-kill", Cause.CPU_OOM_KILL,
-        r"fatal error: Killed signal terminated program|Detected \d+ oom[-_]kill event|\bOOMKilled\b|systemd-oomd\[?\d*\]?:? Killed"
+        r"fatal error: Killed signal terminated program|Detected \d+ oom[-_]kill event|task \d+: Out Of Memory|\bOOMKilled\b|systemd-oomd\[?\d*\]?:? Killed"
         r"|A process in this unit has been killed by the OOM killer|Failed with result 'oom-kill'"
         r"|(?:killed|terminated)[^\n]{0,60}(?:low on memory|OOM[ -]?[Kk]iller|due to the node running low on memory)"
         r"|exit(?:ed)?(?: with)?(?: code)?[^\n]{0,12}137[^\n]{0,60}(?:out of memory|OOM|oom)"
         r"|(?:SIGKILL|signal 9)[^\n]{0,80}(?:out of memory|OOM|oom|memory)",
-        ("Killed signal", "oom_kill", "OOMKilled", "systemd-oomd", "OOM killer", "oom-kill", "low on memory", "exit", "SIGKILL",
+        ("Killed signal", "oom_kill", "Out Of Memory", "OOMKilled", "systemd-oomd", "OOM killer", "oom-kill", "low on memory", "exit", "SIGKILL",
          "signal 9", "OOM Killer"),
         "c++: fatal error: Killed signal terminated program cc1plus",
         "gcc driver, Kubernetes, systemd, Ray", "host", fields={"signal": "SIGKILL"}, expect={"signal": "SIGKILL"},
@@ -521,7 +521,7 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "cpu-illegal-instruction", Cause.ILLEGAL_INSTRUCTION,
         r"(?:\S*: line \d+:\s*)?(?:\[\d+\]\s*[+-]?\s*)?(?:\d+ +)?\b[Ii]llegal (?:hardware )?instruction\b(?=\s*(?:\(core dumped\)|$|\S+\s*$|\"|[./~\w]))"
-        r"|(?<![.\w])SIGILL\b(?![,)])|Fatal Python error: Illegal instruction",
+        r"|(?:Thread \d+ \"[^\"\n]*\" |Program )?received signal SIGILL|(?<![.\w])SIGILL\b(?![,)])|Fatal Python error: Illegal instruction",
         ("llegal instruction", "llegal hardware instruction", "SIGILL"),
         "Illegal instruction (core dumped)", "shell, CPython faulthandler", "process", rank=Rank.WEAK,
         fields={"signal": "SIGILL", "where": "cpu"}, whole=True, expect={"signal": "SIGILL", "where": "cpu"},
@@ -567,27 +567,27 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "told-segfault", Cause.SEGFAULT,
-        r"terminated (?:with|by) signal(?: SIGSEGV| 11\b)|signal: segmentation fault|\(?exitcode: -11\b|died \(-11\)"
+        r"terminated (?:with|by) signal(?: SIGSEGV| 11\b)|exited (?:with (?:code|status) (?:139|-11)|on signal 11)\b|died with <Signals\.SIGSEGV|signal: segmentation fault|\(?exitcode: -11\b|died \(-11\)"
         r"|killed by signal: Segmentation fault|exit code:? -11\b|Worker \S+ pid \d+ died, exit code: -11",
-        ("terminated ", "signal: segm", "exitcode: -11", "died", "killed by signal", "exit code"),
+        ("terminated ", "signal: segm", "exitcode: -11", "died", "killed by signal", "exit code", "exited with", "exited on"),
         "torch.multiprocessing.spawn.ProcessExitedException: process 0 terminated with signal SIGSEGV",
         "torch.multiprocessing, torch elastic, ollama, vLLM", "process", rank=Rank.WEAK, fields={"signal": "SIGSEGV"},
         expect={"signal": "SIGSEGV"},
     ),
     Pattern(
         "told-abort", Cause.UNKNOWN_ABORT,
-        r"terminated (?:with|by) signal(?: SIGABRT| 6\b)|signal: aborted|\(?exitcode: -6\b|died \(-6\)"
+        r"terminated (?:with|by) signal(?: SIGABRT| 6\b)|exited (?:with (?:code|status) (?:134|-6)|on signal 6)\b|died with <Signals\.SIGABRT|signal: aborted|\(?exitcode: -6\b|died \(-6\)"
         r"|killed by signal: Aborted|exit code:? -6\b",
-        ("terminated ", "signal: abor", "exitcode: -6", "died", "killed by signal", "exit code"),
+        ("terminated ", "signal: abor", "exitcode: -6", "died", "killed by signal", "exit code", "exited with", "exited on"),
         "Error: llama runner process has terminated: signal: aborted (core dumped)",
         "torch.multiprocessing, torch elastic, ollama, vLLM", "process", rank=Rank.WEAK, fields={"signal": "SIGABRT"},
         expect={"signal": "SIGABRT"},
     ),
     Pattern(
         "told-kill", Cause.CPU_OOM_KILL,
-        r"terminated (?:with|by) signal(?: SIGKILL| 9\b)|signal: killed|\(?exitcode: -9\b|died \(-9\)"
+        r"terminated (?:with|by) signal(?: SIGKILL| 9\b)|died with <Signals\.SIGKILL|signal: killed|\(?exitcode: -9\b|died \(-9\)"
         r"|killed by signal: Killed|exit code:? -9\b",
-        ("terminated ", "signal: kill", "exitcode: -9", "died", "killed by signal", "exit code"),
+        ("terminated ", "signal: kill", "exitcode: -9", "died", "killed by signal", "exit code", "exited with", "exited on"),
         "RuntimeError: DataLoader worker (pid 4711) is killed by signal: Killed.",
         "torch.multiprocessing, torch elastic, ollama, vLLM", "process", rank=Rank.WEAK, fields={"signal": "SIGKILL"},
         expect={"signal": "SIGKILL"},
@@ -627,7 +627,7 @@ PATTERNS: tuple[Pattern, ...] = (
         "blas-status", Cause.PYTHON_EXCEPTION_OTHER,
         r"(?:error|Error)\b[^\n]{0,60}?\b(?P<code>(?:CU|HIP|ROC)?BLAS(?:LT)?_STATUS_(?!SUCCESS)[A-Z_]+"
         r"|rocblas_status_(?!success)\w+|CUDNN_STATUS_(?!SUCCESS)[A-Z_]+|CUSOLVER_STATUS_(?!SUCCESS)[A-Z_]+|CUFFT_\w+|HIPFFT_\w+"
-        r"|CUSPARSE_STATUS_(?!SUCCESS)[A-Z_]+|hipsparseStatus\w+|rocsolver_status_\w+)",
+        r"|CUSPARSE_STATUS_(?!SUCCESS)[A-Z_]+|hipsparseStatus\w+|rocsolver_status_\w+)(?: when calling [^\n]*)?",
         ("_STATUS_", "_status_", "hipsparseStatus", "FFT_"),
         "RuntimeError: CUDA error: CUBLAS_STATUS_INTERNAL_ERROR when calling `cublasSgemm(handle)`",
         "torch CUDABlas.cpp, ggml-cuda.cu", "blas", expect={"code": "CUBLAS_STATUS_INTERNAL_ERROR"},

@@ -220,7 +220,7 @@ def _match_line(data: bytes, line: scan.Line, body: bytes, raw: bool) -> list[Hi
                     match.group(),
                     after,
                     lead,
-                    device=pattern.device and pattern.layer != "kernel-log" and not _bare_status(match.group()),
+                    device=_is_sentence(pattern, match.group()),
                     weak=pattern.rank <= Rank.WEAK,
                 ):
                     continue
@@ -250,9 +250,14 @@ def _match_line(data: bytes, line: scan.Line, body: bytes, raw: bool) -> list[Hi
     return found
 
 
-def _bare_status(matched: str) -> bool:
-    """A status name without the runtime's words around it: that can be quoted inside a sentence."""
-    return matched.startswith(("HSA_STATUS", "The agent"))
+def _is_sentence(pattern: Pattern, matched: str) -> bool:
+    """True when the message is a whole line of the driver or of a launcher, so that words before it prove nothing.
+
+    A status name alone, without the runtime's words around it, can be quoted inside a sentence.
+    """
+    if pattern.id.startswith("told-"):
+        return True
+    return pattern.device and pattern.layer != "kernel-log" and not matched.startswith(("HSA_STATUS", "The agent"))
 
 
 def _begins(core: Core, before: str, pattern: Pattern, raw: bool) -> bool:
