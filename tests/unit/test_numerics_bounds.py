@@ -24,9 +24,16 @@ def one_thread():
 def test_the_bound_grows_with_the_length_of_the_sum_and_with_the_roundoff():
     lengths = [numerics.relative_bound(terms, torch.float32) for terms in (1, 10, 100, 10_000)]
     assert lengths == sorted(lengths)
-    kinds = [numerics.relative_bound(27, kind) for kind in (torch.float64, torch.float32, torch.float16, torch.bfloat16)]
+    kinds = [
+        numerics.relative_bound(27, kind)
+        for kind in (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+    ]
     assert kinds == sorted(kinds)
-    assert numerics.relative_bound(27, torch.float32, tf32=True) > 1e-4 > numerics.relative_bound(27, torch.float32)
+    assert (
+        numerics.relative_bound(27, torch.float32, tf32=True)
+        > 1e-4
+        > numerics.relative_bound(27, torch.float32)
+    )
 
 
 @pytest.mark.parametrize("terms", [1, 7, 16])
@@ -78,7 +85,9 @@ def test_the_reference_is_autograd_in_fp64(name):
     torch.manual_seed(3)
     first, second = (shape[1], k) if geometry.transposed else (k, shape[1])
     x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
-    w = torch.randn((first, second // geometry.groups, *geometry.kernel), dtype=torch.float64, requires_grad=True)
+    w = torch.randn(
+        (first, second // geometry.groups, *geometry.kernel), dtype=torch.float64, requires_grad=True
+    )
     b = torch.randn(k, dtype=torch.float64, requires_grad=True)
     y = torch_convolution(x, w, b, geometry)
     assert geometry.out_size(tuple(shape[2:])) == tuple(y.shape[2:])
@@ -109,8 +118,11 @@ def right(shape=(1, 4, 12, 12)):
 
 def test_a_right_result_is_tight_and_costs_no_fingerprint():
     value = right()
-    check = numerics.compare("output", value.float(), value.float().double(), lambda: pytest.fail("bound computed"))
-    assert check["tight"] and check["loose"]
+    check = numerics.compare(
+        "output", value.float(), value.float().double(), lambda: pytest.fail("bound computed")
+    )
+    assert check["tight"]
+    assert check["loose"]
     assert check["max_abs"] == 0.0
     assert "picture" not in check
 

@@ -161,9 +161,11 @@ def test_the_detail_says_where(experiment):
     assert check["detail"] == "all wrong pixels are in rows 8..15, columns 16..23"
     assert check["fraction_off"] == pytest.approx(64 / 576)
     rows = check["picture"]
-    assert len(rows) == 24 and all(len(row) == 24 for row in rows)
+    assert len(rows) == 24
+    assert all(len(row) == 24 for row in rows)
     assert rows[0] == "0" * 24
-    assert rows[8][:16] == "0" * 16 and "0" not in rows[8][16:]
+    assert rows[8][:16] == "0" * 16
+    assert "0" not in rows[8][16:]
 
 
 def test_a_missing_bias_is_hinted_at(experiment):

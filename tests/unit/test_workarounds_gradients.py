@@ -201,7 +201,9 @@ def test_a_wrong_name_is_refused_at_once(wrong):
 
 
 @pytest.mark.skipif(not hasattr(torch, "compile"), reason="this torch has no torch.compile")
-@pytest.mark.parametrize("name", ["unfold", "split_spatial:7", "pad_channels", "fp32_upcast", "cpu", "native"])
+@pytest.mark.parametrize(
+    "name", ["unfold", "split_spatial:7", "pad_channels", "fp32_upcast", "cpu", "native"]
+)
 def test_under_torch_compile(name):
     torch._dynamo.reset()
     model = patch_model(nn.Sequential(nn.Conv2d(2, 3, 3, padding=1), nn.ReLU()), name)

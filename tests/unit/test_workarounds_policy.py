@@ -14,7 +14,11 @@ def policy(*rules, default="none"):
     return parse({"rmcp_policy": 1, "default": default, "rules": list(rules)})
 
 
-BIG = {"where": {"hw": {"min": 1765}, "c": {"in": [16, 32]}}, "workaround": "split_spatial", "why": "aperture"}
+BIG = {
+    "where": {"hw": {"min": 1765}, "c": {"in": [16, 32]}},
+    "workaround": "split_spatial",
+    "why": "aperture",
+}
 
 
 @pytest.mark.parametrize(
@@ -54,7 +58,9 @@ def test_the_first_rule_decides_and_missing_arguments_leave_it_open():
 
 
 def test_a_policy_survives_writing_and_reading(tmp_path):
-    found = policy(BIG, {"where": {"k": {"mod": [8, [0, 3]]}, "dtype": {"in": ["float16"]}}, "workaround": "cpu"})
+    found = policy(
+        BIG, {"where": {"k": {"mod": [8, [0, 3]]}, "dtype": {"in": ["float16"]}}, "workaround": "cpu"}
+    )
     path = tmp_path / "policy.yaml"
     path.write_text(dump(found))
     assert load(str(path)) == found
@@ -99,7 +105,11 @@ def test_a_model_patched_by_a_policy(tmp_path):
     from rmcp_torch.workarounds.modules import dynamic_arguments, static_arguments
 
     path = tmp_path / "policy.yaml"
-    path.write_text(json.dumps({"rmcp_policy": 1, "rules": [BIG, {"where": {"groups": {"min": 2}}, "workaround": "unfold"}]}))
+    path.write_text(
+        json.dumps(
+            {"rmcp_policy": 1, "rules": [BIG, {"where": {"groups": {"min": 2}}, "workaround": "unfold"}]}
+        )
+    )
     model = torch.nn.Sequential(
         torch.nn.Conv2d(3, 16, 3, padding=1),
         torch.nn.Conv2d(16, 16, 3, padding=1, stride=(2, 1)),

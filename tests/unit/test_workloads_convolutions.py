@@ -1,4 +1,5 @@
-"""The convolution workloads: right on every layout, dtype and direction; wrong kernels are caught; bad arguments refused."""
+"""The convolution workloads: right on every layout, dtype and direction; wrong kernels are caught; bad
+arguments refused."""
 
 from __future__ import annotations
 
@@ -152,4 +153,5 @@ def test_a_result_that_changes_between_runs(ctx, monkeypatch, asked):
 
 def test_a_steady_result(ctx):
     determinism.run(ctx, n=1, c=4, h=8, w=8, k=4)
-    assert tight(ctx) and not ctx.remarks
+    assert tight(ctx)
+    assert not ctx.remarks

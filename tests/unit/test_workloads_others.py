@@ -82,7 +82,12 @@ def test_an_error_inside_a_workload_file_is_the_users(tmp_path):
 
 @pytest.mark.parametrize("spec", ["noop", "faults"])
 def test_workloads_without_torch(spec):
-    code = f"import sys; from rmcp_torch.workloads import registry; registry.warm({spec!r}); sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys\n"
+        "from rmcp_torch.workloads import registry\n"
+        f"registry.warm({spec!r})\n"
+        "sys.exit('torch' in sys.modules)\n"
+    )
     assert subprocess.run([sys.executable, "-c", code], cwd=HARNESS, timeout=60).returncode == 0
 
 
@@ -95,7 +100,10 @@ def test_warming_computes_nothing():
         "assert len(os.listdir('/proc/self/task')) == 1, os.listdir('/proc/self/task')\n"
     )
     environment = {**os.environ, "OMP_NUM_THREADS": "4"}
-    assert subprocess.run([sys.executable, "-c", code], cwd=HARNESS, env=environment, timeout=120).returncode == 0
+    assert (
+        subprocess.run([sys.executable, "-c", code], cwd=HARNESS, env=environment, timeout=120).returncode
+        == 0
+    )
 
 
 @pytest.mark.parametrize("op", list(tensor_ops._OPS))
@@ -120,7 +128,8 @@ def test_a_wrong_tensor_operation_is_caught(ctx, monkeypatch, op):
 
     monkeypatch.setitem(tensor_ops._OPS, op, found._replace(compute=wrong))
     tensor_ops.run(ctx, op=op, size=33)
-    assert calls and not ctx.checks[0]["loose"]
+    assert calls
+    assert not ctx.checks[0]["loose"]
 
 
 @pytest.mark.parametrize("arch", list(_networks.NETWORKS))
@@ -137,7 +146,16 @@ def test_a_network_in_other_layouts_and_dtypes(ctx, extra):
     assert tight(ctx), [check for check in ctx.checks if not check["tight"]]
 
 
-WORKAROUNDS = ["native", "unfold", "cpu", "cpu_train", "pad_channels", "split_spatial:50", "channels_last_off", "fp32_upcast"]
+WORKAROUNDS = [
+    "native",
+    "unfold",
+    "cpu",
+    "cpu_train",
+    "pad_channels",
+    "split_spatial:50",
+    "channels_last_off",
+    "fp32_upcast",
+]
 
 
 @pytest.mark.parametrize("arch", ["resnet", "unet"])

@@ -42,4 +42,16 @@ def apply_policy(model: Any, path: str) -> Any:
     return patch_model(model, load(path))
 
 
-__all__ = ["Policy", "PolicyError", "apply_policy", "load", *_LAZY]
+__all__ = [
+    "FUNCTIONS",
+    "Policy",
+    "PolicyError",
+    "SafeConv2d",
+    "WorkaroundError",
+    "apply_policy",
+    "convolution",
+    "load",
+    "patch_model",
+    "safe_conv2d",
+    "unpatch_model",
+]

@@ -29,7 +29,9 @@ class Conv(NamedTuple):
     def out_size(self, x: torch.Tensor, w: torch.Tensor) -> Pair:
         """Height and width of the output."""
         h, width = (
-            (x.shape[2 + i] + 2 * self.padding[i] - self.dilation[i] * (w.shape[2 + i] - 1) - 1) // self.stride[i] + 1
+            (x.shape[2 + i] + 2 * self.padding[i] - self.dilation[i] * (w.shape[2 + i] - 1) - 1)
+            // self.stride[i]
+            + 1
             for i in range(2)
         )
         return h, width
@@ -39,7 +41,7 @@ class _Native(torch.autograd.Function):
     """conv2d with cuDNN/MIOpen off in forward and in backward: the backend is chosen anew in each."""
 
     @staticmethod
-    def forward(ctx: Any, x: Any, w: Any, b: Any, conv: Conv) -> Any:  # type: ignore[override]
+    def forward(ctx: Any, x: Any, w: Any, b: Any, conv: Conv) -> Any:
         ctx.save_for_backward(x, w)
         ctx.conv, ctx.bias_sizes = conv, None if b is None else [b.shape[0]]
         with _NoCudnn():
@@ -47,7 +49,7 @@ class _Native(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, g: Any) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, g: Any) -> Any:
         x, w = ctx.saved_tensors
         conv = ctx.conv
         wanted = list(ctx.needs_input_grad[:3])
@@ -86,15 +88,15 @@ def native(x: torch.Tensor, w: torch.Tensor, b: Optional[torch.Tensor], conv: Co
     """
     low = autocast_dtype(x)
     if low is not None:
-        x, w, b = (value if value is None else value.to(low) for value in (x, w, b))  # type: ignore[assignment]
+        x, w, b = (value if value is None else value.to(low) for value in (x, w, b))
     with torch.autocast(x.device.type, enabled=False):
-        return _Native.apply(x, w, b, conv)  # type: ignore[no-any-return]
+        return _Native.apply(x, w, b, conv)
 
 
 # The switch is no part of a compiled graph: torch.compile breaks the graph here and runs `native` eagerly; with
 # fullgraph=True it says so. The marks are those of torch.compiler.disable, whose import would cost a second.
-native._torchdynamo_disable = True  # type: ignore[attr-defined]
-native._torchdynamo_disable_msg = (  # type: ignore[attr-defined]
+native._torchdynamo_disable = True
+native._torchdynamo_disable_msg = (
     "the workaround `native` switches torch.backends.cudnn.enabled and cannot be compiled; `unfold` can"
 )
 
@@ -117,13 +119,15 @@ def cpu(x: torch.Tensor, w: torch.Tensor, b: Optional[torch.Tensor], conv: Conv)
     kind = torch.float32 if x.dtype in (torch.float16, torch.bfloat16) else x.dtype
     with torch.autocast(x.device.type, enabled=False):
         moved = [None if value is None else value.to("cpu").to(kind) for value in (x, w, b)]
-        y = conv.plain(moved[0], moved[1], moved[2])  # type: ignore[arg-type]
+        y = conv.plain(moved[0], moved[1], moved[2])
     return y.to(x.dtype).to(x.device)
 
 
 def cpu_train(x: torch.Tensor, w: torch.Tensor, b: Optional[torch.Tensor], conv: Conv) -> torch.Tensor:
     """On the CPU whenever gradients are wanted, on the device otherwise."""
-    training = torch.is_grad_enabled() and any(value is not None and value.requires_grad for value in (x, w, b))
+    training = torch.is_grad_enabled() and any(
+        value is not None and value.requires_grad for value in (x, w, b)
+    )
     return cpu(x, w, b, conv) if training else conv.plain(x, w, b)
 
 
@@ -146,7 +150,9 @@ def pad_channels(
     n, h, width = x.shape[0], x.shape[2], x.shape[3]
     x = F.pad(x.reshape(n, groups, per_in, h, width), (0, 0, 0, 0, 0, add_in)).flatten(1, 2)
     kernel = (w.shape[2], w.shape[3])
-    w = F.pad(w.reshape((groups, per_out, per_in) + kernel), (0, 0, 0, 0, 0, add_in, 0, add_out)).flatten(0, 1)
+    w = F.pad(w.reshape((groups, per_out, per_in) + kernel), (0, 0, 0, 0, 0, add_in, 0, add_out)).flatten(
+        0, 1
+    )
     b = None if b is None else F.pad(b.view(groups, per_out), (0, add_out)).flatten()
     y = conv.plain(x, w, b)
     out = (y.shape[2], y.shape[3])
@@ -174,7 +180,11 @@ def split_spatial(
         strip = padded.narrow(2, top * conv.stride[0], height)
         tiles = [
             inner.plain(
-                strip.narrow(3, left * conv.stride[1], (min(columns, ow - left) - 1) * conv.stride[1] + reach[1]), w, b
+                strip.narrow(
+                    3, left * conv.stride[1], (min(columns, ow - left) - 1) * conv.stride[1] + reach[1]
+                ),
+                w,
+                b,
             )
             for left in range(0, ow, columns)
         ]
@@ -182,7 +192,9 @@ def split_spatial(
     return torch.cat(strips, 2)
 
 
-def channels_last_off(x: torch.Tensor, w: torch.Tensor, b: Optional[torch.Tensor], conv: Conv) -> torch.Tensor:
+def channels_last_off(
+    x: torch.Tensor, w: torch.Tensor, b: Optional[torch.Tensor], conv: Conv
+) -> torch.Tensor:
     """Input and weight contiguous (NCHW) before the convolution."""
     return conv.plain(x.contiguous(), w.contiguous(), b)
 
@@ -208,7 +220,7 @@ def autocast_dtype(x: torch.Tensor) -> Optional[torch.dtype]:
         return None
     newer = getattr(torch, "get_autocast_dtype", None)
     if newer is not None:
-        return newer(x.device.type) if torch.is_autocast_enabled(x.device.type) else None  # type: ignore[no-any-return]
+        return newer(x.device.type) if torch.is_autocast_enabled(x.device.type) else None
     if x.device.type == "cpu":
         return torch.get_autocast_cpu_dtype() if torch.is_autocast_cpu_enabled() else None
     return torch.get_autocast_gpu_dtype() if torch.is_autocast_enabled() else None

@@ -32,7 +32,9 @@ def check_name(name: str) -> Tuple[str, Optional[int]]:
     if not colon:
         return base, None
     if base not in functional.NUMBERED or not number.isdigit() or int(number) < 1:
-        raise WorkaroundError("%r: a positive number may follow %s only" % (name, ", ".join(functional.NUMBERED)))
+        raise WorkaroundError(
+            "%r: a positive number may follow %s only" % (name, ", ".join(functional.NUMBERED))
+        )
     return base, int(number)
 
 
@@ -94,7 +96,9 @@ class _Mixin:
 
     rmcp_choice: Union[str, Policy]
 
-    def _conv_forward(self, input: torch.Tensor, weight: torch.Tensor, bias: Optional[torch.Tensor]) -> torch.Tensor:
+    def _conv_forward(
+        self, input: torch.Tensor, weight: torch.Tensor, bias: Optional[torch.Tensor]
+    ) -> torch.Tensor:
         layer: Any = self
         padding = layer.padding
         if layer.padding_mode != "zeros":
@@ -110,14 +114,14 @@ class _Mixin:
         choice = self.rmcp_choice
         if isinstance(choice, str):
             return choice
-        arguments = static_arguments(self)  # type: ignore[arg-type]
-        arguments.update(dynamic_arguments(self, input))  # type: ignore[arg-type]
+        arguments = static_arguments(self)
+        arguments.update(dynamic_arguments(self, input))
         return choice.choose(arguments) or choice.default
 
     def extra_repr(self) -> str:
         choice = self.rmcp_choice
         shown = choice if isinstance(choice, str) else "policy of %d rules" % len(choice.rules)
-        return "%s, workaround=%s" % (super().extra_repr(), shown)  # type: ignore[misc]
+        return "%s, workaround=%s" % (super().extra_repr(), shown)
 
 
 class SafeConv2d(_Mixin, nn.Conv2d):
@@ -138,8 +142,12 @@ def static_arguments(layer: nn.Conv2d) -> Dict[str, Any]:
     found: Dict[str, Any] = {"c": layer.in_channels, "k": layer.out_channels, "groups": layer.groups}
     padding: Any = layer.padding
     if isinstance(padding, str):
-        padding = (0, 0) if padding == "valid" else tuple(
-            d * (size - 1) // 2 for d, size in zip(_pair(layer.dilation), _pair(layer.kernel_size))
+        padding = (
+            (0, 0)
+            if padding == "valid"
+            else tuple(
+                d * (size - 1) // 2 for d, size in zip(_pair(layer.dilation), _pair(layer.kernel_size))
+            )
         )
     for name, value in (
         ("kernel", layer.kernel_size),
@@ -196,7 +204,11 @@ def _choose(policy: Choice, name: str, layer: nn.Conv2d) -> Optional[Union[str, 
         check_name(policy.default)
         chosen = policy.choose(static_arguments(layer))
         if chosen is None:
-            return policy if any(rule.matches(static_arguments(layer)) is not False for rule in policy.rules) else None
+            return (
+                policy
+                if any(rule.matches(static_arguments(layer)) is not False for rule in policy.rules)
+                else None
+            )
         return chosen
     if isinstance(policy, str):
         check_name(policy)
@@ -217,7 +229,9 @@ def _set(name: str, layer: nn.Conv2d, choice: Union[str, Policy]) -> None:
         if choice == "none":
             return
         if kind.forward is not nn.Conv2d.forward or kind._conv_forward is not nn.Conv2d._conv_forward:
-            warnings.warn("layer %r: %s has its own forward and is not patched" % (name, kind.__name__), stacklevel=4)
+            warnings.warn(
+                "layer %r: %s has its own forward and is not patched" % (name, kind.__name__), stacklevel=4
+            )
             return
         if kind not in _CLASSES:
             _CLASSES[kind] = type("Safe" + kind.__name__, (_Mixin, kind), {"__module__": kind.__module__})

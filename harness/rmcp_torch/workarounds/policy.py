@@ -19,7 +19,8 @@ from typing import Any, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Tu
 FORMAT = 1
 # Known when a layer is built; the others only when an input arrives.
 STATIC = frozenset(
-    ["c", "k", "groups"] + [name + suffix for name in ("kernel", "stride", "padding", "dilation") for suffix in ("", "_h", "_w")]
+    ["c", "k", "groups"]
+    + [name + suffix for name in ("kernel", "stride", "padding", "dilation") for suffix in ("", "_h", "_w")]
 )
 DYNAMIC = frozenset(["n", "h", "w", "hw", "dtype", "memory_format"])
 NAMES = STATIC | DYNAMIC
@@ -44,7 +45,7 @@ class Test(NamedTuple):
             return False
         if isinstance(value, str):
             return self.min is None and self.max is None and self.mod is None
-        if self.min is not None and value < self.min or self.max is not None and value > self.max:
+        if (self.min is not None and value < self.min) or (self.max is not None and value > self.max):
             return False
         return self.mod is None or value % self.mod[0] in self.mod[1]
 
@@ -106,7 +107,10 @@ def parse(document: Any, origin: str = "policy") -> Policy:
     if not isinstance(rules, list):
         raise PolicyError("%s: rules is not a list" % origin)
     default = document.get("default", "none")
-    return Policy(tuple(_rule(rule, "%s: rules[%d]" % (origin, i)) for i, rule in enumerate(rules)), _name(default, origin))
+    return Policy(
+        tuple(_rule(rule, "%s: rules[%d]" % (origin, i)) for i, rule in enumerate(rules)),
+        _name(default, origin),
+    )
 
 
 def _name(value: Any, where: str) -> str:
@@ -121,7 +125,9 @@ def _rule(rule: Any, where: str) -> Rule:
     tests: Dict[str, Test] = {}
     for name, test in rule.get("where", {}).items():
         if name not in NAMES:
-            raise PolicyError("%s: no argument is called %r; known: %s" % (where, name, ", ".join(sorted(NAMES))))
+            raise PolicyError(
+                "%s: no argument is called %r; known: %s" % (where, name, ", ".join(sorted(NAMES)))
+            )
         tests[name] = _test(test, "%s.where.%s" % (where, name))
     cases = rule.get("cases", [])
     return Rule(
@@ -156,7 +162,13 @@ def _test(test: Any, where: str) -> Test:
 def _mod(mod: Any, where: str) -> Optional[Tuple[int, FrozenSet[int]]]:
     if mod is None:
         return None
-    good = isinstance(mod, list) and len(mod) == 2 and isinstance(mod[0], int) and mod[0] > 0 and isinstance(mod[1], list)
+    good = (
+        isinstance(mod, list)
+        and len(mod) == 2
+        and isinstance(mod[0], int)
+        and mod[0] > 0
+        and isinstance(mod[1], list)
+    )
     if not good or not all(isinstance(part, int) for part in mod[1]):
         raise PolicyError("%s: `mod` is [m, [remainders]], found %r" % (where, mod))
     return mod[0], frozenset(mod[1])

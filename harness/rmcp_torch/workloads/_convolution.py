@@ -128,7 +128,8 @@ def inputs(seed: int, problem: Problem) -> Dict[str, Optional[torch.Tensor]]:
 def references(host: Dict[str, Optional[torch.Tensor]], problem: Problem) -> Dict[str, Wanted]:
     """What each result must be. Under autocast the operands are first rounded to the lower dtype."""
     x, w, b, g = (value if value is None else value.to(problem.low) for value in map(host.get, "xwbg"))
-    assert x is not None and w is not None
+    assert x is not None
+    assert w is not None
     wanted = reference.convolution(x, w, b, g, problem.geometry, problem.low, problem.tf32)
     if problem.direction == "train":
         dtype = numerics.dtype_of(problem.dtype)
@@ -168,7 +169,7 @@ class Step:
             return None
         value = value.detach()  # the reference keeps the original, which must not take part in autograd
         wish = self.problem.memory_format
-        if wish != "contiguous" and (name in "xg" or wish == "channels_last" and name == "w"):
+        if wish != "contiguous" and (name in "xg" or (wish == "channels_last" and name == "w")):
             value = value.contiguous(memory_format=_CHANNELS_LAST[value.dim()])
         return value if self.device == "cpu" else value.to(self.device)
 

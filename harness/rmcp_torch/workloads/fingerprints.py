@@ -119,9 +119,9 @@ def _rearranged(got: torch.Tensor, reference: torch.Tensor) -> str:
         if _explains(got, reference.reshape(moved).permute(back), error_norm):
             return "its channels-first buffer is read as channels-last"
     for order in itertools.permutations(range(dims)):
-        if order != tuple(range(dims)) and tuple(shape[d] for d in order) == shape:
-            if _explains(got, reference.permute(order), error_norm):
-                return "its dimensions are permuted as %s" % (order,)
+        fits = order != tuple(range(dims)) and tuple(shape[d] for d in order) == shape
+        if fits and _explains(got, reference.permute(order), error_norm):
+            return "its dimensions are permuted as %s" % (order,)
     for count in (1, 2):
         for flipped in itertools.combinations(range(max(0, dims - 2), dims), count):
             if _explains(got, reference.flip(flipped), error_norm):
@@ -167,7 +167,7 @@ def _whole_groups(bad: List[int], count: int, groups: int) -> List[int]:
         return []
     size = count // groups
     hit = sorted({index // size for index in bad})
-    return hit if len(hit) * size == len(bad) and len(hit) * size < count or len(hit) == groups else []
+    return hit if (len(hit) * size == len(bad) and len(hit) * size < count) or len(hit) == groups else []
 
 
 def _region(off: torch.Tensor, halo: int) -> Optional[Tuple[str, str]]:

@@ -56,7 +56,7 @@ def resolve(spec: str) -> Callable[..., Any]:
     found = getattr(module, function, None)
     if not callable(found):
         raise WorkloadError("workload %r: %s has no function %r" % (spec, place or spec, function))
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def warm(spec: str) -> None:
