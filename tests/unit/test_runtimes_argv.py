@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rmcp.errors import UserError
-from rmcp.matrix.model import RuntimeSpec
-from rmcp.runtimes import HostDevices, Launch, launch
+from rmcp.matrix.model import Case, RuntimeSpec
+from rmcp.runtimes import HostDevices, Launch, launch, start_command
 from rmcp.runtimes.argv import INSIDE, discover
 from rmcp.runtimes.available import why_not
 from rmcp.runtimes.environment import base_environment, private_miopen
@@ -38,10 +38,7 @@ def test_another_interpreter_does_not_inherit_what_binds_to_ours(tmp_path: Path)
     got = start(RuntimeSpec("old", python="/usr/bin/python3"))
     assert got.argv[0] == "/usr/bin/python3"
     assert "PYTHONPATH" not in got.env
-    assert (
-        start(RuntimeSpec("old", python="/usr/bin/python3"), {"PYTHONPATH": "/mine"}).env["PYTHONPATH"]
-        == "/mine"
-    )
+    assert start(RuntimeSpec("old", python="/usr/bin/python3"), {"PYTHONPATH": "/mine"}).env["PYTHONPATH"] == "/mine"
     assert start(RuntimeSpec("venv", python=str(tmp_path))).argv[0] == str(tmp_path / "bin" / "python")
     assert start(RuntimeSpec("home", python="~/v/bin/python")).argv[0] == str(Path.home() / "v/bin/python")
 
@@ -85,9 +82,7 @@ def test_miopen_folders_are_private_to_an_environment_and_the_case_decides(tmp_p
     assert not set(one.values()) & set(two.values())
     assert private_miopen(tmp_path, "this", {"A": "1"}) == one
     assert private_miopen(tmp_path, "other", {"A": "1"}) != one
-    got = start(
-        RuntimeSpec(), {"MIOPEN_USER_DB_PATH": "/mine", "MIOPEN_CUSTOM_CACHE_DIR": None}, miopen_root=tmp_path
-    )
+    got = start(RuntimeSpec(), {"MIOPEN_USER_DB_PATH": "/mine", "MIOPEN_CUSTOM_CACHE_DIR": None}, miopen_root=tmp_path)
     assert got.env["MIOPEN_USER_DB_PATH"] == "/mine"
     assert "MIOPEN_CUSTOM_CACHE_DIR" not in got.env
     assert got.folders == ()
@@ -104,8 +99,7 @@ def test_miopen_folders_are_private_to_an_environment_and_the_case_decides(tmp_p
         ),
         (
             "docker",
-            "--device /dev/kfd --device /dev/dri --group-add 44 --group-add 109 "
-            "--security-opt seccomp=unconfined",
+            "--device /dev/kfd --device /dev/dri --group-add 44 --group-add 109 --security-opt seccomp=unconfined",
         ),
     ],
 )
@@ -143,9 +137,7 @@ def test_a_containers_folders_are_mounted_where_they_are(tmp_path: Path) -> None
 
 
 def test_the_matrix_own_engine_options_win() -> None:
-    words = start(
-        RuntimeSpec("i", image="x", options=("--network=host", "--ipc=host", "--pull", "missing"))
-    ).argv
+    words = start(RuntimeSpec("i", image="x", options=("--network=host", "--ipc=host", "--pull", "missing"))).argv
     assert "none" not in words[: words.index("--log-driver")]
     assert "--shm-size" not in words
     assert words.count("--pull") == 1
@@ -183,9 +175,7 @@ def test_discovery_looks_at_device_nodes(tmp_path: Path) -> None:
     assert (found.nodes, found.nvidia) == ((str(tmp_path / "kfd"),), True)
 
 
-@given(
-    st.dictionaries(st.from_regex(r"[A-Z_]{1,8}", fullmatch=True), st.one_of(st.none(), st.text(max_size=12)))
-)
+@given(st.dictionaries(st.from_regex(r"[A-Z_]{1,8}", fullmatch=True), st.one_of(st.none(), st.text(max_size=12))))
 def test_the_printed_command_is_the_command(env: dict[str, str | None]) -> None:
     env = {k: v for k, v in env.items() if v is None or "\0" not in v}
     container = start(RuntimeSpec("i", image="x"), env)
@@ -206,13 +196,9 @@ def test_the_printed_command_runs_with_the_very_environment() -> None:
     show = f"{shlex.quote(sys.executable)} -c 'import os; print(sorted(os.environ.items()))'"
     command = got.shell().replace(shlex.join(got.argv), show)
     env = {**PARENT, "PATH": "/usr/bin:/bin"}
-    shown = subprocess.run(
-        ["sh", "-c", command], env=env, capture_output=True, text=True, timeout=20, check=True
-    )
+    shown = subprocess.run(["sh", "-c", command], env=env, capture_output=True, text=True, timeout=20, check=True)
     seen = dict(eval(shown.stdout))
-    assert {k: v for k, v in seen.items() if k not in ("PWD", "_", "SHLVL", "OLDPWD", "LC_CTYPE")} == dict(
-        got.env
-    )
+    assert {k: v for k, v in seen.items() if k not in ("PWD", "_", "SHLVL", "OLDPWD", "LC_CTYPE")} == dict(got.env)
 
 
 def test_why_a_runtime_cannot_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,3 +221,15 @@ def test_why_a_runtime_cannot_start(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         "docker is not installed" in str(why_not(RuntimeSpec("a", image="x", engine="docker")))
         or Path("/usr/bin/docker").exists()
     )
+
+
+def test_the_start_command_as_text(tmp_path: Path) -> None:
+    here = Case("m[a]", "k", "k", "noop", {}, env={"A": "1 2", "HOME": None})
+    text = start_command(here, base_env=PARENT)
+    assert text == (f"env -uHOME 'A=1 2' {shlex.quote(sys.executable)} {PACKAGE / '__main__.py'} zygote --control FD")
+    inside = Case("m[b]", "k", "k", "noop", {}, env={"A": "1"}, runtime=RuntimeSpec("i", image="x"))
+    words = shlex.split(start_command(inside, mounts=[tmp_path], base_env=PARENT, host=HostDevices()))
+    assert words[:2] == ["podman", "run"]
+    assert words[-3:] == ["zygote", "--control", "stdio"]
+    assert f"type=bind,source={tmp_path},target={tmp_path},readonly" in words
+    assert "rmcp-i-XXXXXXXX" in words

@@ -162,18 +162,14 @@ def _container(
     name = f"rmcp-{_safe(runtime.name)}-{token}"
     podman = Path(engine).name == "podman"
     words = [engine, "run", "--rm", "--interactive", "--name", name, "--label", "rmcp=zygote"]
-    words += _unless(
-        runtime.options, "--pull", "never"
-    )  # a pull of 20 GB inside the start budget ends as a riddle
+    words += _unless(runtime.options, "--pull", "never")  # a pull of 20 GB inside the start budget ends as a riddle
     words += _unless(runtime.options, "--network", "none", "--net")
     words += ["--log-driver", "none"]  # else the protocol on stdout is stored a second time by the engine
     words += _unless(runtime.options, "--shm-size", _SHM, "--ipc")
     words += ["--ulimit", "core=0"]
     words += _device_words(host, podman)
     words += ["--mount", _bind(package_dir, INSIDE, read_only=True)]
-    words += [
-        w for m in dict.fromkeys(mounts) for w in ("--mount", _bind(m, str(m.resolve()), read_only=True))
-    ]
+    words += [w for m in dict.fromkeys(mounts) for w in ("--mount", _bind(m, str(m.resolve()), read_only=True))]
     words += [w for m in writable for w in ("--mount", _bind(Path(m), m, read_only=False))]
     words += ["--workdir", "/tmp"]
     for variable, value in sorted(env.items()):

@@ -11,9 +11,7 @@ from pathlib import Path
 from rmcp.matrix.model import RuntimeSpec
 from rmcp.runtimes.argv import interpreter
 
-_ENGINE_S = (
-    20.0  # `podman image exists` takes 0.1 s; a cold store on a slow disk has been seen to take seconds
-)
+_ENGINE_S = 20.0  # `podman image exists` takes 0.1 s; a cold store on a slow disk has been seen to take seconds
 
 
 def why_not(runtime: RuntimeSpec) -> str | None:
