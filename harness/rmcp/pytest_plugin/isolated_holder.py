@@ -8,6 +8,7 @@ the holder dies of it and not the runner; the next test gets a new one.
 from __future__ import annotations
 
 import os
+import signal
 import time
 import warnings
 from collections.abc import Callable
@@ -47,6 +48,8 @@ class HolderHooks:
         self.job: dict[str, Any] = {}
         self.items: list[pytest.Item] = []
         self.answer: dict[str, Any] = {}
+        self.parent = os.getppid()
+        self.orphaned = False
         self.warnings: list[dict[str, Any]] = []
 
     # -- the loop ---------------------------------------------------------------------------------
@@ -138,14 +141,25 @@ class HolderHooks:
         child = fork_quietly(entry)
         seconds = float(self.job["timeout"])
         watch = TestWatch(child, ladder.Budgets(case=seconds, silent=seconds), bystanders, tee=self.tee)
+        # A runner that dies closes our command pipe: then the child and all that it started go first. Dying with
+        # the runner at once, as at other times, would leave a daemon of the child behind.
+        linux.die_with_parent(0)
         try:
-            evidence = watch.run()
+            evidence = watch.run(self.ends.command_fd, self._orphaned)
         finally:
             child.close()
+            linux.die_with_parent(signal.SIGKILL)
+        if self.orphaned or os.getppid() != self.parent:
+            os._exit(0)
         found = watch.found()
         self.answer = {"evidence": evidence, **found, "child_warnings": found.pop("warnings"), "fixtures_s": spent}
         del self.answer["warnings"]
         self.voice.send({"t": "phase", "name": "fixtures"})
+
+    def _orphaned(self) -> bool:
+        """News on the command pipe while a child runs: the runner sends nothing then, so it is the end."""
+        self.orphaned = True
+        return True
 
     def _finish(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
         """Tear down what the next item does not need. A failure becomes a teardown report."""
@@ -173,17 +187,20 @@ def set_up_wider(item: pytest.Item) -> list[str]:
     new = []
     request: Any = getattr(item, "_request", None)
     info: Any = getattr(item, "_fixtureinfo", None)
-    for name in getattr(item, "fixturenames", ()) if request and info else ():
-        definitions = info.name2fixturedefs.get(name)
-        if not definitions or definitions[-1].scope == "function":
-            continue
-        fresh = definitions[-1].cached_result is None
-        try:
+    state.stack[item] = ([], None)  # pytest gives no fixtures to an item that is not being set up
+    try:
+        for name in getattr(item, "fixturenames", ()) if request and info else ():
+            definitions = info.name2fixturedefs.get(name)
+            if not definitions or definitions[-1].scope == "function":
+                continue
+            fresh = definitions[-1].cached_result is None
             request.getfixturevalue(name)
-        except failure:
-            break
-        if fresh:
-            new.append(name)
+            if fresh:
+                new.append(name)
+    except failure:
+        pass
+    finally:
+        state.stack.pop(item, None)
     return new
 
 

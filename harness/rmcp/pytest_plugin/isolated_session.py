@@ -24,7 +24,7 @@ from rmcp.pytest_plugin.isolated_reports import Place, Seen, compose, judged, pa
 from rmcp.pytest_plugin.isolated_virgin import Virginity
 from rmcp.pytest_plugin.isolated_watch import TestWatch
 from rmcp.pytest_plugin.isolated_wire import restored, warning_from_wire
-from rmcp.pytest_plugin.workers import is_worker, stop_workers
+from rmcp.pytest_plugin.workers import is_controller, is_worker, stop_workers
 from rmcp_torch import ladder, linux
 from rmcp_torch.guard import Child, ChildEnds
 
@@ -78,9 +78,13 @@ class IsolatedSession:
 
     @pytest.hookimpl
     def pytest_keyboard_interrupt(self) -> None:
-        """The workers of xdist wait for tests, not for us."""
-        if not _matrix(self._config):
-            stop_workers(self._config)
+        """The workers of xdist wait for tests, not for us; one that does not answer at once is killed."""
+        if _matrix(self._config) or not is_controller(self._config):
+            return
+        stop_workers(self._config)
+        killer = threading.Timer(_STOP_S, _kill_workers, [worker_pids(self._config)])
+        killer.daemon = True
+        killer.start()
 
     @pytest.hookimpl(optionalhook=True, tryfirst=True)
     def pytest_timeout_set_timer(self, item: pytest.Item, settings: Any) -> bool | None:
@@ -261,6 +265,9 @@ class IsolatedSession:
     def _start_holder(self, session: pytest.Session) -> None:
         self._bystanders = set(linux.children(os.getpid()))
         linux.become_subreaper()
+        factory: Any = getattr(self._config, "_tmp_path_factory", None)
+        if factory is not None and any("tmp_path_factory" in getattr(each, "fixturenames", ()) for each in session.items):
+            factory.getbasetemp()  # made here, or every child makes a numbered folder of its own and drops the oldest
 
         def entry(ends: ChildEnds) -> NoReturn:
             hold(ends, self._config, session, self, self._belongings, self._tee)
@@ -305,6 +312,26 @@ class IsolatedSession:
 
     def _leave_subreaper(self) -> None:
         linux.become_subreaper(False)
+
+
+def _kill_workers(pids: list[int]) -> None:
+    """Their holders notice it, kill what they guard and leave."""
+    mine = set(linux.children(os.getpid()))
+    for pid in pids:
+        if pid in mine:
+            linux.kill_quietly(pid, signal.SIGKILL)
+
+
+def worker_pids(config: pytest.Config) -> list[int]:
+    """Process ids of the workers that this controller started here, also of those that are not up yet."""
+    session: Any = config.pluginmanager.get_plugin("dsession")
+    manager = getattr(session, "nodemanager", None)
+    pids = []
+    for gateway in getattr(manager, "group", None) or ():
+        process = getattr(getattr(gateway, "_io", None), "popen", None)
+        if getattr(process, "pid", None):
+            pids.append(int(process.pid))
+    return pids
 
 
 def _place(item: pytest.Item) -> Place:
