@@ -9,7 +9,39 @@ from collections.abc import Callable
 
 from rmcp.outcome.recognise import recognise
 
-_WORDS = ["loading", "model", "slot", "update_slots", "id", "task", "prompt", "progress", "metrics", "throughput", "tokens/s", "Running", "reqs", "epoch", "loss", "step", "file", "python", "torch", "worker", "cache", "usage", "GPU", "CPU", "kernel", "default", "process", "memory", "request", "failed=0", "timeout=30"]
+_WORDS = (
+    "loading",
+    "model",
+    "slot",
+    "update_slots",
+    "id",
+    "task",
+    "prompt",
+    "progress",
+    "metrics",
+    "throughput",
+    "tokens/s",
+    "Running",
+    "reqs",
+    "epoch",
+    "loss",
+    "step",
+    "file",
+    "python",
+    "torch",
+    "worker",
+    "cache",
+    "usage",
+    "GPU",
+    "CPU",
+    "kernel",
+    "default",
+    "process",
+    "memory",
+    "request",
+    "failed=0",
+    "timeout=30",
+)
 
 
 def ordinary(rng: random.Random) -> str:
@@ -29,9 +61,8 @@ def warnings(rng: random.Random) -> str:
 
 def errors(rng: random.Random) -> str:
     """The word `error` on every line, never a cause."""
-    return (
-        f"step {rng.randrange(10**6)} error={rng.random():.6f} failed_requests={rng.randrange(9)} "
-        + " ".join(rng.choices(_WORDS, k=6))
+    return f"step {rng.randrange(10**6)} error={rng.random():.6f} failed_requests={rng.randrange(9)} " + " ".join(
+        rng.choices(_WORDS, k=6)
     )
 
 

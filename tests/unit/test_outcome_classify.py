@@ -7,7 +7,6 @@ import json
 import sys
 
 import pytest
-
 from rmcp.cli import main
 from rmcp.outcome.advice import BY_CAUSE, BY_PATTERN, advice_for
 from rmcp.outcome.patterns import PATTERNS, RUNTIME_ERRORS
@@ -16,7 +15,8 @@ from rmcp.outcome.recognition import Recognition
 from rmcp.outcome.words import CAUSE_TEXT, Cause
 
 FAULT = (
-    "loading model\n:0:rocdevice.cpp            :2984: 43 us: [pid:4711  tid:0x7fb3] Callback: Queue 0x7fb168400000 aborting "
+    "loading model\n:0:rocdevice.cpp            :2984: 43 us: [pid:4711  tid:0x7fb3] Callback: Queue "
+    "0x7fb168400000 aborting "
     "with error : HSA_STATUS_ERROR_MEMORY_APERTURE_VIOLATION: The agent attempted to access memory beyond the largest "
     "legal address. code: 0x29\nAborted (core dumped)\n"
 )
@@ -84,9 +84,7 @@ def test_mistakes_are_text(argv, capsys, tmp_path, monkeypatch):
 
 def test_hostile_bytes_do_not_reach_the_terminal(tmp_path, capsys):
     path = tmp_path / "bad.log"
-    path.write_bytes(
-        b"\x07\x1b]0;x\x07Memory access fault by GPU node-1 on address 0x7f00. Reason: Unknown.\x9b\x00\n"
-    )
+    path.write_bytes(b"\x07\x1b]0;x\x07Memory access fault by GPU node-1 on address 0x7f00. Reason: Unknown.\x9b\x00\n")
     assert main(["classify", str(path)]) == 0
     out = capsys.readouterr().out
     assert "memory_access_fault" in out
@@ -105,8 +103,6 @@ def test_special_advice_belongs_to_something():
     known = {pattern.id for pattern in PATTERNS} | {f"runtime-{status.code}" for status in RUNTIME_ERRORS}
     known |= {"miopen-sqlite", "miopen-kernel_compile"}
     assert set(BY_PATTERN) <= known
-    sqlite = recognise(
-        "MIOpen Error: /MIOpen/src/sqlite_db.cpp:220: Internal error while accessing SQLite database: x"
-    )
+    sqlite = recognise("MIOpen Error: /MIOpen/src/sqlite_db.cpp:220: Internal error while accessing SQLite database: x")
     assert advice_for(sqlite) is BY_PATTERN["miopen-sqlite"]
     assert advice_for(Recognition()) is BY_CAUSE[Cause.NONE]

@@ -8,7 +8,6 @@ import time
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-
 from rmcp.outcome import scan
 from rmcp.outcome.patterns import PATTERNS, Rank
 from rmcp.outcome.recognise import recognise
@@ -48,12 +47,7 @@ def test_random_text_has_no_cause(text):
 def test_random_words_have_no_cause():
     """Also not when the words are those of error messages, in any order."""
     words = sorted(
-        {
-            word
-            for pattern in PATTERNS
-            for word in pattern.example.split()
-            if word.isalpha() and word.islower()
-        }
+        {word for pattern in PATTERNS for word in pattern.example.split() if word.isalpha() and word.islower()}
     )
     rng = random.Random(5)
     found = [
@@ -76,9 +70,7 @@ def test_unrelated_lines_around_a_fault_change_nothing(fault, before, after):
 @pytest.mark.parametrize("fault", FAULTS)
 def test_decoration_changes_nothing(fault):
     wanted = recognise(fault)
-    coloured = " ".join(
-        f"\x1b[31m{word}\x1b[0m" if index % 2 else word for index, word in enumerate(fault.split(" "))
-    )
+    coloured = " ".join(f"\x1b[31m{word}\x1b[0m" if index % 2 else word for index, word in enumerate(fault.split(" ")))
     for name, text in {
         "colours": coloured,
         "whole line coloured": f"\x1b[1;31m{fault}\x1b[0m",
@@ -130,7 +122,8 @@ def test_a_fault_is_found_in_every_size_of_log(size):
             "memory_access_fault",
         ),
         (
-            ":0:rocdevice.cpp :2984: 1 us: Callback: Queue 0x7f00 aborting with error : HSA_STATUS_ERROR_MEMORY_APERTURE_"
+            ":0:rocdevice.cpp :2984: 1 us: Callback: Queue 0x7f00 aborting with error : HSA_STATUS_ERROR_"
+            "MEMORY_APERTURE_"
             "VIOLATION: The agent attempted to access memory beyond the largest legal address. code: 0x29",
             "aperture_violation",
         ),
@@ -162,7 +155,21 @@ def test_a_fault_is_found_in_every_size_of_log(size):
 def test_speed():
     """A log of 20 MB without a fault, at 50 MB/s in the benchmark; here with room for a busy machine."""
     rng = random.Random(3)
-    words = "loading model slot task prompt progress cache usage timeout=30 failed=0 error=0.1 memory process".split()
+    words = [
+        "loading",
+        "model",
+        "slot",
+        "task",
+        "prompt",
+        "progress",
+        "cache",
+        "usage",
+        "timeout=30",
+        "failed=0",
+        "error=0.1",
+        "memory",
+        "process",
+    ]
     block = "\n".join(" ".join(rng.choices(words, k=14)) for _ in range(20_000)).encode() + b"\n"
     data = block * (20_000_000 // len(block))
     start = time.process_time()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from rmcp.outcome.patterns import BENIGN, PATTERNS, RUNTIME_ERRORS, Rank
 from rmcp.outcome.recognise import recognise
 from rmcp.outcome.words import Cause

@@ -19,9 +19,8 @@ from rmcp.outcome.words import Cause
 
 _LARGEST = 1 << 30  # bytes that are read: the recogniser holds the text in memory
 _WIDTH = 96  # columns of the printed text
-_SIGNALS = frozenset(
-    ["SIGABRT", "SIGBUS", "SIGFPE", "SIGHUP", "SIGILL", "SIGINT", "SIGKILL", "SIGPIPE", "SIGQUIT", "SIGSEGV", "SIGSYS", "SIGTERM", "SIGTRAP"]
-)
+_NAMES = ("ABRT", "BUS", "FPE", "HUP", "ILL", "INT", "KILL", "PIPE", "QUIT", "SEGV", "SYS", "TERM", "TRAP")
+_SIGNALS = frozenset(f"SIG{name}" for name in _NAMES)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -132,9 +131,7 @@ def _read(name: str) -> tuple[bytes, bool]:
         with path.open("rb") as stream:
             return _bounded(stream)
     except FileNotFoundError:
-        raise UserError(
-            f"{name}: no such file; give a log file, or - and paste the log (end with Ctrl-D)"
-        ) from None
+        raise UserError(f"{name}: no such file; give a log file, or - and paste the log (end with Ctrl-D)") from None
     except OSError as error:
         raise UserError(f"{name}: cannot be read: {error.strerror or error}") from None
 

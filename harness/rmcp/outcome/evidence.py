@@ -105,6 +105,14 @@ class Evidence:
         return self.best[0].cause in MEMORY_CAUSES
 
     @property
+    def other_owner(self) -> Incident | None:
+        """The incident of a named other owner that was open before this attempt ended, if there is one."""
+        for incident in self.incidents:
+            if incident.owner and (incident.at is None or incident.at <= self.attempt.duration_s):
+                return incident
+        return None
+
+    @property
     def best(self) -> tuple[Recognition, str]:
         """The recognition that counts and the source it came from.
 
@@ -149,9 +157,7 @@ def gather(
         # The last line of a traceback is the exception; what chained exceptions came from stands above it.
         exception = recognise(f"{error.traceback}\n{error.type}: {error.message}", raw=True)
         if not exception:
-            exception = Recognition(
-                Cause.PYTHON_EXCEPTION_OTHER, {"exception": error.type}, pattern_id="exception"
-            )
+            exception = Recognition(Cause.PYTHON_EXCEPTION_OTHER, {"exception": error.type}, pattern_id="exception")
     return Evidence(
         attempt=attempt,
         text=text,

@@ -11,7 +11,8 @@ from rmcp.outcome.words import Cause
 _NUMBERS = ("node", "pid", "exit_code", "gpu_index", "xid", "free_mb")
 _SQLITE = re.compile(r"SQLite|sqlite_db|sqlite3|Timeout while waiting for Database", re.IGNORECASE)
 _COMPILE = re.compile(
-    r"HIPRTC|hiprtc|Code object build failed|Can't execute|BuildHip|BuildOcl|BuildAsm|Build(?:Code|Program)|comgr|clang|error generated when compiling"
+    r"HIPRTC|hiprtc|Code object build failed|Can't execute|BuildHip|BuildOcl|BuildAsm|Build(?:Code|Program)|comgr|clang"
+    r"|error generated when compiling"
     r"|fatal error: '|COMPIL|Failed to build|kernel compil",
     re.IGNORECASE,
 )

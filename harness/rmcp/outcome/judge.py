@@ -23,11 +23,25 @@ from rmcp.outcome.evidence import (
 )
 from rmcp.outcome.fingerprint import warning
 from rmcp.outcome.judgement import SIGNATURE_RULE, Judgement
+from rmcp.outcome.messages import (
+    because,
+    one_line,
+    say_collateral,
+    say_crash,
+    say_error,
+    say_hang,
+    say_mismatch,
+    say_no_result,
+    say_oom,
+    say_remarks,
+    say_shaky,
+    say_stuck,
+    say_timeout,
+)
 from rmcp.outcome.recognition import Recognition
 from rmcp.outcome.signature import signature_of
-from rmcp.outcome.words import CAUSE_TEXT, Cause, DeviceEvent, Outcome
+from rmcp.outcome.words import Cause, DeviceEvent, Outcome
 
-_MESSAGE_LIMIT = 300  # characters of Judgement.message: one terminal line or two
 _FIRST_CAUSES = frozenset({Outcome.ERROR, Outcome.MISMATCH, Outcome.OOM})
 # Signals that mean the process itself broke; a SIGKILL or SIGTERM that we did not send came from outside.
 _OUTSIDE_SIGNALS = frozenset({"SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGXCPU"})
@@ -48,19 +62,11 @@ def _died(e: Evidence) -> bool:
     return e.killed or e.attempt.signal is not None or not e.attempt.result
 
 
-def _owned_by_other(e: Evidence) -> Incident | None:
-    """The incident of a named other owner that was open before this attempt died, if there is one."""
-    for incident in e.incidents:
-        if incident.owner and (incident.at is None or incident.at <= e.attempt.duration_s):
-            return incident
-    return None
-
-
 def _collateral(e: Evidence) -> bool:
     """Died while somebody else's incident was open, with nothing that names this case as its cause."""
     if not _died(e) or e.kernel:
         return False
-    if _owned_by_other(e) is None and e.neighbour.cause not in DEVICE_OF_CAUSE:
+    if e.other_owner is None and e.neighbour.cause not in DEVICE_OF_CAUSE:
         return False
     # A reset reaches every process of the device; an own fault address, assert or Python error is its own.
     own = e.best[0].cause
@@ -78,7 +84,8 @@ def _plain_exception(e: Evidence) -> bool:
 
 def _own_device_event(e: Evidence) -> bool:
     """A device event that belongs to this attempt: the kernel names its pid, or the driver's line is in its output."""
-    return e.device is not DeviceEvent.NONE or e.kernel.cause in DEVICE_OF_CAUSE or (e.text.device and e.text.cause in DEVICE_OF_CAUSE)
+    by_kernel = e.device is not DeviceEvent.NONE or e.kernel.cause in DEVICE_OF_CAUSE
+    return by_kernel or (e.text.device and e.text.cause in DEVICE_OF_CAUSE)
 
 
 def _oom(e: Evidence) -> bool:
@@ -97,10 +104,7 @@ def _shaky(e: Evidence) -> bool:
 def _remarkable(e: Evidence) -> bool:
     attempt = e.attempt
     return bool(
-        any(not check.tight for check in attempt.checks)
-        or attempt.leaked
-        or attempt.remarks
-        or attempt.protocol
+        any(not check.tight for check in attempt.checks) or attempt.leaked or attempt.remarks or attempt.protocol
     )
 
 
@@ -117,47 +121,44 @@ RULES: tuple[Rule, ...] = (
         lambda e: e.attempt.harness is not None,
         lambda e: e.attempt.harness or "",
     ),
-    Rule("not-reaped", Outcome.UNKILLABLE, lambda e: not e.attempt.reaped, lambda e: _say_stuck(e)),
-    Rule("other-owner", Outcome.COLLATERAL, _collateral, lambda e: _say_collateral(e)),
-    Rule("memory", Outcome.OOM, _oom, lambda e: _say_oom(e)),
+    Rule("not-reaped", Outcome.UNKILLABLE, lambda e: not e.attempt.reaped, say_stuck),
+    Rule("other-owner", Outcome.COLLATERAL, _collateral, say_collateral),
+    Rule("memory", Outcome.OOM, _oom, say_oom),
     Rule(
         "reported-error",
         Outcome.ERROR,
         lambda e: e.attempt.error is not None and not e.late,
-        lambda e: _say_error(e),
+        say_error,
     ),
-    Rule("wrong-numbers", Outcome.MISMATCH, lambda e: e.failed_checks, lambda e: _say_mismatch(e)),
+    Rule("wrong-numbers", Outcome.MISMATCH, lambda e: e.failed_checks, say_mismatch),
     Rule(
         "stalled",
         Outcome.HANG,
-        lambda e: (
-            e.killed
-            and (e.attempt.deadline is None or e.attempt.deadline.kind != "case" or not e.progressing)
-        ),
-        lambda e: _say_hang(e),
+        lambda e: e.killed and (e.attempt.deadline is None or e.attempt.deadline.kind != "case" or not e.progressing),
+        say_hang,
     ),
-    Rule("budget-spent", Outcome.TIMEOUT, lambda e: e.killed, lambda e: _say_timeout(e)),
+    Rule("budget-spent", Outcome.TIMEOUT, lambda e: e.killed, say_timeout),
     Rule(
         "died-after-result",
         Outcome.TAINTED,
         lambda e: e.attempt.result and e.attempt.signal is not None,
-        lambda e: f"right result, then killed by {e.attempt.signal} in teardown" + _because(e),
+        lambda e: f"right result, then killed by {e.attempt.signal} in teardown" + because(e),
     ),
-    Rule("signal", Outcome.CRASH, lambda e: e.attempt.signal is not None, lambda e: _say_crash(e)),
-    Rule("no-result", Outcome.NO_RESULT, lambda e: not e.attempt.result, lambda e: _say_no_result(e)),
+    Rule("signal", Outcome.CRASH, lambda e: e.attempt.signal is not None, say_crash),
+    Rule("no-result", Outcome.NO_RESULT, lambda e: not e.attempt.result, say_no_result),
     Rule(
         "bad-exit-after-result",
         Outcome.TAINTED,
         _shaky,
-        lambda e: _say_shaky(e),
+        say_shaky,
     ),
     Rule(
         "device-event",
         Outcome.TAINTED,
         _own_device_event,
-        lambda e: "right result, but the device reported a fault of this case" + _because(e),
+        lambda e: "right result, but the device reported a fault of this case" + because(e),
     ),
-    Rule("remark", Outcome.WARN, _remarkable, lambda e: _say_remarks(e)),
+    Rule("remark", Outcome.WARN, _remarkable, say_remarks),
     Rule("clean", Outcome.PASS, lambda e: True, lambda e: ""),
 )
 
@@ -200,7 +201,7 @@ def judge(
     return Judgement(
         outcome=outcome,
         cause=recognition.cause,
-        message=_one_line(rule.say(evidence)),
+        message=one_line(rule.say(evidence)),
         signature=signature,
         titles=titles,
         device=_device_of(evidence, outcome, recognition),
@@ -244,9 +245,7 @@ def _fields_of(e: Evidence, rule: Rule, recognition: Recognition) -> Mapping[str
         fields["exit_code"] = attempt.exit_code
     if attempt.error is not None:
         fields.setdefault("exception", attempt.error.type)
-    fingerprints = sorted(
-        {check.fingerprint for check in attempt.checks if not check.tight and check.fingerprint}
-    )
+    fingerprints = sorted({check.fingerprint for check in attempt.checks if not check.tight and check.fingerprint})
     if fingerprints:
         fields["fingerprint"] = ", ".join(fingerprints)
     return fields
@@ -272,7 +271,7 @@ def _frame(e: Evidence, outcome: Outcome) -> str:
 
 def _device_of(e: Evidence, outcome: Outcome, recognition: Recognition) -> DeviceEvent:
     if outcome is Outcome.COLLATERAL:
-        owner = _owned_by_other(e)
+        owner = e.other_owner
         return owner.kind if owner else DEVICE_OF_CAUSE.get(e.neighbour.cause, DeviceEvent.NONE)
     cause = DEVICE_OF_CAUSE.get(recognition.cause, DeviceEvent.NONE)
     if recognition.fields.get("where") == "cpu":
@@ -292,9 +291,7 @@ def _notes(e: Evidence, outcome: Outcome, meant_rocm: str) -> list[str]:
         how = "was killed by rmcp" if e.killed else f"died by {attempt.signal}"
         notes.append(f"afterwards the process {how}; the first cause counts")
     if outcome is Outcome.CRASH and attempt.signal in _OUTSIDE_SIGNALS and not e.best[0]:
-        notes.append(
-            f"{attempt.signal} was not sent by rmcp and no log explains it: somebody else, or the OOM killer"
-        )
+        notes.append(f"{attempt.signal} was not sent by rmcp and no log explains it: somebody else, or the OOM killer")
     if attempt.deadline is not None and not e.killed:
         notes.append("its budget ran out while it was already leaving by itself")
     caution = warning(e.best[0].runtime_hint, meant_rocm)
@@ -304,97 +301,5 @@ def _notes(e: Evidence, outcome: Outcome, meant_rocm: str) -> list[str]:
     if also and outcome not in (Outcome.PASS, Outcome.WARN):
         notes.append("the text also names: " + ", ".join(also))
     if e.neighbour and outcome not in (Outcome.COLLATERAL, Outcome.PASS, Outcome.WARN):
-        notes.append(
-            f"the kernel log blames {e.neighbour_name} too: {e.neighbour.cause}"
-        )
+        notes.append(f"the kernel log blames {e.neighbour_name} too: {e.neighbour.cause}")
     return notes
-
-
-def _because(e: Evidence) -> str:
-    best = e.best[0]
-    if not best or best.cause in (Cause.UNKNOWN_ABORT, Cause.SEGFAULT):
-        return f": {best.line.strip()}" if best.line else ""
-    text = f": {CAUSE_TEXT[best.cause]}"
-    return text + (f" in {best.fields['kernel']}" if best.fields.get("kernel") else "")
-
-
-def _say_stuck(e: Evidence) -> str:
-    stuck = [task for task in e.attempt.tasks if task.state.startswith("D")] or list(e.attempt.tasks)
-    where = f"; {stuck[0].name} is in state {stuck[0].state}" if stuck else ""
-    if stuck and stuck[0].wchan:
-        where += f" in {stuck[0].wchan}"
-    return f"not reaped after SIGKILL{where}"
-
-
-def _say_collateral(e: Evidence) -> str:
-    incident = _owned_by_other(e)
-    if incident is not None:
-        return f"died while a device {incident.kind} of {incident.owner} was open"
-    return f"died with a device event that the kernel log attributes to {e.neighbour_name}"
-
-
-def _say_oom(e: Evidence) -> str:
-    if e.attempt.error is not None:
-        return f"{e.attempt.error.type}: {e.attempt.error.message}"
-    if e.attempt.memory_limited:
-        return "the memory limit of the case was hit"
-    return e.best[0].line.strip() or "memory exhausted"
-
-
-def _say_error(e: Evidence) -> str:
-    error = e.attempt.error
-    assert error is not None
-    return f"{error.type}: {error.message}".rstrip(": ")
-
-
-def _say_mismatch(e: Evidence) -> str:
-    bad = [check for check in e.attempt.checks if not check.loose]
-    first = bad[0]
-    size = (
-        f", max error {first.max_abs:.3g} (bound {first.bound:.3g})"
-        if first.max_abs is not None and (first.bound is not None)
-        else ""
-    )
-    more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
-    return f"{first.name}: {first.fingerprint or 'wrong numbers'}{size}{more}"
-
-
-def _say_hang(e: Evidence) -> str:
-    deadline = e.attempt.deadline
-    if deadline is None:
-        return "killed by rmcp without a recorded deadline"
-    budget = e.silent_s if deadline.kind == "case" else deadline.budget_s
-    return f"no progress for {budget:g} s in phase {deadline.phase or 'start'}" + _because(e)
-
-
-def _say_timeout(e: Evidence) -> str:
-    deadline = e.attempt.deadline
-    assert deadline is not None
-    return f"{deadline.budget_s:g} s spent while still progressing, in phase {deadline.phase or 'start'}"
-
-
-def _say_crash(e: Evidence) -> str:
-    where = f" in phase {e.attempt.phase}" if e.attempt.phase else ""
-    return f"{e.attempt.signal}{where}{_because(e)}"
-
-
-def _say_no_result(e: Evidence) -> str:
-    return f"exited with {e.attempt.exit_code} without a result{_because(e)}"
-
-
-def _say_shaky(e: Evidence) -> str:
-    if e.attempt.exit_code not in (0, None):
-        return f"right result, then exit status {e.attempt.exit_code}{_because(e)}"
-    return "right result, but the process ended before it reported its teardown"
-
-
-def _say_remarks(e: Evidence) -> str:
-    attempt = e.attempt
-    parts = [f"{check.name}: within the loose tolerance only" for check in attempt.checks if not check.tight]
-    parts += [f"leaked process {leak.pid}" for leak in attempt.leaked]
-    return "; ".join([*parts, *attempt.remarks, *attempt.protocol])
-
-
-def _one_line(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _MESSAGE_LIMIT else line[: _MESSAGE_LIMIT - 1] + "…"

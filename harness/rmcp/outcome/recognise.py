@@ -8,12 +8,12 @@ wins, inside a rank the first line.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
 from rmcp.outcome import scan
+from rmcp.outcome.compete import Hit, choose, compatible, details, is_other
 from rmcp.outcome.context import Core, only_names, undecorate
 from rmcp.outcome.fields import tidy
 from rmcp.outcome.fingerprint import runtime_of_line
@@ -25,18 +25,10 @@ from rmcp.outcome.words import Cause
 _FOLLOWING = 3  # lines that may belong to a wrapped message
 _AFTER_DECISION = 400  # candidate lines that are still read for fields once a primary cause is known
 _BEFORE, _AFTER = 6, 12  # lines around the guilty one that are read whole
-_DISTINCT = (
-    20_000  # different lines that are looked at closely; what comes later in an endless log is more of it
-)
+_DISTINCT = 20_000  # different lines that are looked at closely; what comes later in an endless log is more of it
 _HITS = 2000  # weak hits that are kept of an endless log
 _BENIGN = re.compile("|".join(f"(?:{regex})" for _, regex in BENIGN))
-_TRACEBACK = re.compile(
-    rb"Traceback \(most recent call last\)|^\s*File \".+\", line \d+|\^\^\^", re.MULTILINE
-)
-# What launchers print before they kill their own workers: a `Killed` after that is theirs, not the OOM killer's.
-_PARENT_KILLED = re.compile(
-    rb"[Rr]eceived sig(?:quit|term)|[Ff]atal signal from worker|[Cc]losing signal|died unexpectedly|shutting down"
-)
+_TRACEBACK = re.compile(rb"Traceback \(most recent call last\)|^\s*File \".+\", line \d+|\^\^\^", re.MULTILINE)
 _FENCE = re.compile(rb"^[ >#/*|]*(?:```|~~~)", re.MULTILINE)
 _FENCE_REACH = 64 * 1024  # bytes before a line in which its code fence is looked for
 _SIGNAL_CAUSES: Mapping[str, Cause] = {
@@ -62,19 +54,6 @@ _SIGNAL_NUMBERS = {
 }
 
 
-@dataclass(frozen=True)
-class Hit:
-    """A row that matched a line that is not a mere mention."""
-
-    pattern: Pattern
-    cause: Cause
-    offset: int
-    end: int
-    fields: Mapping[str, Any] = field(default_factory=dict)
-    rank: Rank = Rank.PRIMARY
-    comment: bool = False
-
-
 @lru_cache(maxsize=1)
 def _table() -> tuple[tuple[Pattern, re.Pattern[str], tuple[str, ...]], ...]:
     return tuple((pattern, re.compile(pattern.regex), pattern.needles) for pattern in PATTERNS)
@@ -85,6 +64,14 @@ def _needles() -> tuple[bytes, ...]:
     """Every literal that a line must have one of to be looked at."""
     rows = [needle for pattern in PATTERNS if pattern.rank is not Rank.DETAIL for needle in pattern.needles]
     return tuple(dict.fromkeys(needle.encode() for needle in (*rows, *RUNTIME_NEEDLES)))
+
+
+_BY_HSA_CODE = {
+    "0x29": Cause.APERTURE_VIOLATION,
+    "0x2a": Cause.ILLEGAL_INSTRUCTION,
+    "0x2b": Cause.MEMORY_ACCESS_FAULT,
+    "0x1008": Cause.OUT_OF_MEMORY,
+}
 
 
 def recognise(
@@ -102,11 +89,11 @@ def recognise(
     """
     data = scan.clean(text if isinstance(text, bytes) else text.encode("utf-8", "backslashreplace"))
     hits = _hits(data, raw)
-    best = _choose(hits, data)
+    best = choose(hits, data)
     if best is not None:
         hits = sorted([*hits, *_neighbours(data, best, raw)], key=lambda hit: hit.offset)
-        best = _choose(hits, data)
-    told = _details(hits)
+        best = choose(hits, data)
+    told = details(hits)
     ended = signal or _SIGNAL_NUMBERS.get((exit_code or 0) - 128)
     fields: dict[str, Any] = {}
     if best is None:
@@ -119,7 +106,7 @@ def recognise(
         if exit_code:
             fields["exit_code"] = exit_code
         return Recognition(cause, fields, layer="process", pattern_id="exit-status")
-    fields = {**_compatible(told, best), **best.fields}
+    fields = {**compatible(told, best), **best.fields}
     if ended:
         fields["signal"] = ended
     if exit_code:
@@ -128,21 +115,15 @@ def recognise(
     source_line = fields.pop("source_line", None)
     return Recognition(
         cause=best.cause,
-        fields=tidy(
-            best.cause, fields, data, tuple(h.fields.get("detail", "") for h in hits if h.cause is best.cause)
-        ),
+        fields=tidy(best.cause, fields, data, tuple(h.fields.get("detail", "") for h in hits if h.cause is best.cause)),
         line=line[:4000],
         line_number=data.count(b"\n", 0, best.offset) + 1,
         pattern_id=best.pattern.id,
         layer=best.pattern.layer,
         device=best.pattern.device,
         runtime_hint=runtime_of_line(int(source_line)) if source_line else "",
-        also=tuple(dict.fromkeys(hit.cause for hit in hits if _is_other(hit, best))),
+        also=tuple(dict.fromkeys(hit.cause for hit in hits if is_other(hit, best))),
     )
-
-
-def _is_other(hit: Hit, best: Hit) -> bool:
-    return hit.rank is Rank.PRIMARY and hit.cause not in (best.cause, Cause.NONE)
 
 
 def _hits(data: bytes, raw: bool) -> list[Hit]:
@@ -190,9 +171,7 @@ def _match_line(data: bytes, line: scan.Line, body: bytes, raw: bool) -> list[Hi
     core = undecorate(text)
     if not core.text:
         return []
-    following = [
-        undecorate(b.decode("utf-8", "backslashreplace")) for b in scan.line_after(data, line, _FOLLOWING)
-    ]
+    following = [undecorate(b.decode("utf-8", "backslashreplace")) for b in scan.line_after(data, line, _FOLLOWING)]
     joined = core.text
     for other in following:
         if not other.text or len(joined) > 3000:
@@ -321,9 +300,7 @@ def _hit(pattern: Pattern, match: re.Match[str], line: scan.Line, core: Core) ->
         flavour = "HIP" if "HIP" in match.group() or fields.get("call") == "hip" else "CUDA"
         status = runtime_error(f"{flavour} error {CYCLES_TEXTS[fields['text']]}", "")
         assert status is not None
-        return Hit(
-            status.pattern, status.cause, line.offset, line.end, status.fields, Rank.PRIMARY, core.comment
-        )
+        return Hit(status.pattern, status.cause, line.offset, line.end, status.fields, Rank.PRIMARY, core.comment)
     if "text" in fields:
         status = runtime_error(f"{fields['flavour']} error: {fields['text']}", "")
         fields.update(status.fields if status else {})
@@ -335,68 +312,3 @@ def _hit(pattern: Pattern, match: re.Match[str], line: scan.Line, core: Core) ->
     if pattern.id == "hsa-abort-by-number":
         cause = _BY_HSA_CODE.get(fields["code"].lower(), cause)
     return Hit(pattern, cause, line.offset, line.end, fields, pattern.rank, core.comment)
-
-
-_BY_HSA_CODE = {
-    "0x29": Cause.APERTURE_VIOLATION,
-    "0x2a": Cause.ILLEGAL_INSTRUCTION,
-    "0x2b": Cause.MEMORY_ACCESS_FAULT,
-    "0x1008": Cause.OUT_OF_MEMORY,
-}
-
-
-def _choose(hits: Sequence[Hit], data: bytes) -> Hit | None:
-    """The hit that counts: highest rank, then first line, then the row that stands first in the table."""
-    rivals = [hit for hit in hits if hit.rank is not Rank.DETAIL and hit.cause is not Cause.NONE]
-    if not rivals:
-        return None
-    top = max(hit.rank for hit in rivals)
-    best = min((hit for hit in rivals if hit.rank == top), key=lambda hit: hit.offset)
-    if best.pattern.id == "killed" and _PARENT_KILLED.search(data, 0, best.offset):
-        return replace(best, cause=Cause.UNKNOWN_ABORT)
-    if best.pattern.id.startswith("amdgpu-") and best.cause is Cause.MEMORY_ACCESS_FAULT:
-        # In the kernel log a page fault that ends in a reset is a reset: that is what killed the process.
-        reset = next(
-            (
-                hit
-                for hit in rivals
-                if hit.cause is Cause.GPU_HANG_RESET and hit.pattern.layer == "kernel-log"
-            ),
-            None,
-        )
-        if reset is not None:
-            return replace(reset, fields={**best.fields, **reset.fields})
-    return best
-
-
-def _details(hits: Sequence[Hit]) -> dict[str, Any]:
-    """Fields that lines beside the guilty one tell; the first to tell wins."""
-    told: dict[str, Any] = {}
-    for hit in hits:
-        for name, value in hit.fields.items():
-            told.setdefault(f"{hit.cause}/{name}", value)
-            if hit.rank <= Rank.WEAK:
-                told.setdefault(name, value)
-    return told
-
-
-# Fields that a line may lend to a hit of any cause: how the process ended, and what the driver says beside the fault.
-_LENDABLE = ("signal", "exit_code", "kernel", "core", "process")
-
-
-def _compatible(told: Mapping[str, Any], best: Hit) -> dict[str, Any]:
-    fields = {name: told[name] for name in _LENDABLE if name in told}
-    for key, value in told.items():
-        cause, _, name = key.partition("/")
-        if name and cause == best.cause:
-            fields[name] = value
-    if best.pattern.layer == "kernel-log":
-        fields.update({name: told[name] for name in ("address", "pid", "client", "ring") if name in told})
-    if best.cause is Cause.MEMORY_ACCESS_FAULT and "library" in told:
-        fields.setdefault("library", told["library"])
-    if best.cause in (Cause.DEVICE_ASSERT, Cause.UNKNOWN_ABORT):
-        for name in ("hsa_status", "code", "queue"):
-            value = told.get(f"{Cause.UNKNOWN_ABORT}/{name}")
-            if value is not None:
-                fields.setdefault(name, value)
-    return fields

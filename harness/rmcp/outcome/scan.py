@@ -14,8 +14,22 @@ from functools import lru_cache
 # Words that stand in the lines that matter. Every pass costs about 0.6 ms a megabyte, so a large log gets the short
 # list only: driver faults, statuses, exceptions and deaths, not the rare formats.
 WORDS_LARGE = (
-    b"rror:", b"ERROR", b" fault", b"segfault", b"xception", b"bort", b"out of memory", b"illed", b"ssert",
-    b"Unable to open /dev/", b" timeout,", b"GPU reset", b"NVRM: Xid", b"llegal", b"SIGSEGV", b"oom",
+    b"rror:",
+    b"ERROR",
+    b" fault",
+    b"segfault",
+    b"xception",
+    b"bort",
+    b"out of memory",
+    b"illed",
+    b"ssert",
+    b"Unable to open /dev/",
+    b" timeout,",
+    b"GPU reset",
+    b"NVRM: Xid",
+    b"llegal",
+    b"SIGSEGV",
+    b"oom",
 )
 WORDS = (
     *WORDS_LARGE,
@@ -77,12 +91,8 @@ WORDS = (
 _TINY = 256 * 1024  # bytes up to which every line is looked at
 _LARGE = 8 * 1024 * 1024  # bytes from which only the short list is looked for
 _LEAD = 3  # bytes before a word that sort its needles: enough to turn most false ones away at once
-_ANSI = re.compile(
-    rb"\x1b(?:\[[0-9;:?<=>]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][0-9A-B]|[=>78cDEHMNOZ])"
-)
-_CHUNK = (
-    1 << 20
-)  # bytes searched at a time: fits the second-level cache, so that the passes run at full speed
+_ANSI = re.compile(rb"\x1b(?:\[[0-9;:?<=>]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][0-9A-B]|[=>78cDEHMNOZ])")
+_CHUNK = 1 << 20  # bytes searched at a time: fits the second-level cache, so that the passes run at full speed
 
 
 @dataclass(frozen=True)
@@ -196,8 +206,7 @@ def _in_chunk(data: bytes, start: int, stop: int, searches: Sequence[_Search]) -
         while at >= 0:
             # The cheap test stands here and not in a method: it runs for every word of an endless log.
             if not sure and (
-                (data[at - _LEAD : at] not in leads and data[at - 1 : at] not in ones)
-                or not search.stands(data, at)
+                (data[at - _LEAD : at] not in leads and data[at - 1 : at] not in ones) or not search.stands(data, at)
             ):
                 at = data.find(word, at + len(word), stop)
                 continue

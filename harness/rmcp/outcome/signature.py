@@ -92,9 +92,7 @@ def same(a: str, b: str) -> bool:
     if not a or not b:
         return a == b
     left, right = a.split("|"), b.split("|")
-    return len(left) == len(right) and all(
-        x == y or _UNKNOWN in (x, y) for x, y in zip(left, right, strict=True)
-    )
+    return len(left) == len(right) and all(x == y or _UNKNOWN in (x, y) for x, y in zip(left, right, strict=True))
 
 
 def cluster(signatures: list[str]) -> dict[str, str]:
