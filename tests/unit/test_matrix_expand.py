@@ -46,6 +46,18 @@ def test_the_id_of_all_defaults() -> None:
     assert ids("axes: {a: {default: x, values: [x, y]}}") == ["t[default]", "t[y]"]
 
 
+@pytest.mark.parametrize("rules", ["", "reduce: {strength: 2}"])
+def test_a_matrix_without_axes_is_one_case(rules: str) -> None:
+    assert ids("axes: {}\n" + rules) == ["t[default]"]
+
+
+@pytest.mark.parametrize("strength", [1, 2, 6])
+def test_reducing_few_axes(strength: int) -> None:
+    compared = "axes: {r: {role: compare, values: [p, q]}%s}\nreduce: {strength: " + str(strength) + "}"
+    assert len(ids(compared % "")) == 2
+    assert len(ids(compared % ", a: [x, y, z]")) == 6
+
+
 def test_keys_are_hashes_of_sorted_pairs_without_defaults() -> None:
     cases = plan(
         "axes: {z: [1], a: {default: x, values: [x, y]}, r: {role: compare, values: {p: {}, q: {}}}}"

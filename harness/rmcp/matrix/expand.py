@@ -54,7 +54,7 @@ class _Expansion:
     def plan(self) -> Plan:
         matrix, steps = self.matrix, []
         sizes = [len(axis.values) for axis in matrix.axes]
-        product = math.prod(sizes) if sizes else 0
+        product = math.prod(sizes)
         coverage: Coverage | None = None
         full: int | None
         steps.append(Step("product", product, " x ".join(f"{a.name} {len(a.values)}" for a in matrix.axes)))
@@ -113,8 +113,6 @@ class _Expansion:
         return itertools.product(*(range(len(axis.values)) for axis in self.matrix.axes))
 
     def _whole_product(self, product: int) -> list[Point]:
-        if not self.matrix.axes:
-            return []
         if not self.matrix.exclude or product > _MOST_LOOKED_AT:
             self._check_limit(product)
         points: list[Point] = []
