@@ -69,9 +69,11 @@ def test_a_child_that_hangs_is_killed_with_its_tree(tmp_path: Path) -> None:
 
 def test_a_grandchild_that_keeps_the_pipe_does_not_keep_us() -> None:
     start = time.monotonic()
-    ended = run_bounded(["sh", "-c", "sleep 60 & echo done"], 30.0)
+    ended = run_bounded(["sh", "-c", "sleep 60 & echo $!"], 30.0)
     assert time.monotonic() - start < 5.0
-    assert (ended.ok, ended.stdout) == (True, "done\n")
+    assert ended.ok
+    time.sleep(0.2)
+    assert not alive(int(ended.stdout))
 
 
 def test_a_child_that_closes_its_streams_and_hangs() -> None:
@@ -143,7 +145,7 @@ TORCH = 'echo \'RMCP{"stage": "devices", "torch": "2.2.2+rocm5.7", "hip": "5.7.3
             SAYS + TORCH + "echo ':0:rocdevice.cpp aborting' >&2; kill -ABRT $$\n",
             "died",
             "devices",
-            "aborting",
+            "killed by signal 6: :0:rocdevice.cpp aborting",
         ),
         (
             SAYS + 'echo \'RMCP{"error": "ImportError: libamdhip64.so", "absent": false}\'\n',
@@ -167,6 +169,7 @@ def test_a_python_that_is_not_there() -> None:
 
 
 @pytest.mark.torch
+@pytest.mark.slow
 def test_the_torch_of_this_interpreter() -> None:
     torch = probe_torch(sys.executable, deadline_s=120.0)
     assert (torch.status, torch.this, torch.canary) == ("ok", True, True)
@@ -215,6 +218,7 @@ def test_canaries(tmp_path: Path, text: str, detail: str) -> None:
 
 
 @pytest.mark.torch
+@pytest.mark.slow
 def test_the_canary_sings_in_a_real_torch() -> None:
     from rmcp.device import canary  # run_canary never starts a child for the CPU, so its source is run here
 

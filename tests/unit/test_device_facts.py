@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -176,6 +178,9 @@ def test_every_parameter_explains_its_default_and_its_tries() -> None:
                 assert value in one.meanings, (one.name, value)
     assert meaning("vm_fragment_size", "6") == "256 KB"
     assert meaning("vm_fragment_size", "99999999999") == ""  # 4 << that is no number to wait for
+    assert meaning("lockup_timeout", "5000") == "all rings but compute 5000 ms"
+    assert meaning("lockup_timeout", "1,2,3,4") == "GFX 1 ms, compute 2 ms, SDMA 3 ms, video 4 ms"
+    assert meaning("queue_preemption_timeout_ms", "9000") == "9 s"
     assert meaning("unheard_of", "1") == ""
 
 
@@ -293,6 +298,13 @@ def test_no_content_of_files_is_an_exception(changes: dict[str, str]) -> None:
     json.dumps(facts_of(Snapshot(files)).as_dict())
 
 
+def test_the_captured_hosts_are_what_their_builder_writes(tmp_path: Path) -> None:
+    namespace = runpy.run_path(str(HOSTS / "build_hosts.py"))
+    written = {name: read_snapshot(HOSTS / f"{name}.json").files for name in namespace["HOSTS"]}
+    assert written == namespace["HOSTS"], "run: python tests/golden/device/build_hosts.py"
+    assert {path.stem for path in HOSTS.glob("*.json")} == set(written)
+
+
 # -- names of the expression language
 # -------------------------------------------------------------------------
 
@@ -306,6 +318,8 @@ def test_flat_of_a_rocm_runtime() -> None:
     assert (known["gfx"], known["device"], known["cuda"]) == ("gfx1010", "rocm", None)
     assert (known["kernel"], known["host"]) == ("6.8.0-48-generic", "navi10")
     assert known["device_memory_gb"] == 6.0
+    assert (known["cores"], known["cpu"]) == (6, "AMD Ryzen 5 3600 6-Core Processor")
+    assert flat(replace(facts, cpu=replace(facts.cpu, cores=None)), {})["cores"] == 12
 
 
 def test_flat_believes_the_kernel_rather_than_an_override() -> None:

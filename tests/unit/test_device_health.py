@@ -1,4 +1,3 @@
-# ruff: noqa: E501  (tables: one row on one line reads best)
 """The state machine of a device as a table, and what holds for every sequence of events."""
 
 from __future__ import annotations

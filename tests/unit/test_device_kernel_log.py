@@ -343,6 +343,8 @@ def test_journal_when_dmesg_is_closed_too(tmp_path: Path, installed: None) -> No
         "vram-lost",
     ]
     assert child.calls[-1][-1] == f"--since=@{int(mark.wall_s)}"
+    assert len(log.since_boot()) == 6
+    assert child.calls[-1][-2:] == ("--since=@0", "--boot")
 
 
 def test_a_watch_does_not_start_a_child_at_every_poll(tmp_path: Path, installed: None) -> None:
@@ -364,6 +366,16 @@ def test_no_source_says_why_and_sees_nothing(tmp_path: Path, installed: None) ->
     assert "group" in log.reason
     mark = log.mark()
     assert (log.window(mark), log.since_boot(), log.events(mark)) == ([], [], [])
+
+
+def test_the_past_is_read_without_moving_the_windows(tmp_path: Path) -> None:
+    path = tmp_path / "kmsg"
+    path.write_text(f"6,1,1000,-;{FAULT[0]}\n", encoding="utf-8")  # a file gives all in one read: one record
+    log = KernelLog.open(path=str(path))
+    mark = log.mark()
+    assert [one.kind for one in parse(log.since_boot())] == ["page-fault"]
+    assert log.window(mark) == []
+    log.close()
 
 
 def test_the_real_one_opens_or_says_why_not() -> None:
