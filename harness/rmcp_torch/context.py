@@ -8,6 +8,8 @@ from typing import Any, Callable, Dict, List
 # The phases a workload may report, in their usual order; budgets are kept per phase.
 PHASES = ("import", "setup", "reference", "launch", "sync", "compare")
 
+_BEAT_S = 1.0  # a heartbeat is one small frame; the shortest useful silence budget is some seconds
+
 
 class Context:
     """One case's side of the harness: ``run(ctx, **args)`` of a workload talks to it and to nothing else.
@@ -33,10 +35,17 @@ class Context:
         self.remarks: List[str] = []
         self._send = send
         self._clock = clock
+        self._last = ("setup", clock())
 
     def phase(self, name: str) -> None:
         """Heartbeat: say that the phase ``name`` begins now; the silence budget starts anew."""
-        self._send({"t": "phase", "name": name, "at": self._clock()})
+        self._last = (name, self._clock())
+        self._send({"t": "phase", "name": name, "at": self._last[1]})
+
+    def beat(self) -> None:
+        """Heartbeat inside a long phase, for loops: sent at most once a second, so it may be called often."""
+        if self._clock() - self._last[1] >= _BEAT_S:
+            self.phase(self._last[0])
 
     def compare(self, name: str, actual: Any, reference: Any, bound: Any, **hints: Any) -> Dict[str, Any]:
         """Hold tensor ``actual`` (any device and dtype) against ``reference`` (same shape).

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -87,7 +87,7 @@ def run(
     measure.set_backend_flags(ctx.device, benchmark, deterministic, problem.tf32)
     host = inputs(ctx.seed, problem)
     ctx.phase("reference")
-    wanted = references(host, problem)
+    wanted = references(host, problem, ctx.beat)
     ctx.phase("launch")
     if ctx.device != "cpu":  # whose allocator would hand out fresh pages anyway
         numerics.poison([value.value.shape for value in wanted.values()], problem.low, ctx.device)
@@ -125,12 +125,14 @@ def inputs(seed: int, problem: Problem) -> Dict[str, Optional[torch.Tensor]]:
     return {name: None if value is None else value.to(dtype) for name, value in made.items()}
 
 
-def references(host: Dict[str, Optional[torch.Tensor]], problem: Problem) -> Dict[str, Wanted]:
+def references(
+    host: Dict[str, Optional[torch.Tensor]], problem: Problem, beat: Callable[[], None]
+) -> Dict[str, Wanted]:
     """What each result must be. Under autocast the operands are first rounded to the lower dtype."""
     x, w, b, g = (value if value is None else value.to(problem.low) for value in map(host.get, "xwbg"))
     assert x is not None
     assert w is not None
-    wanted = reference.convolution(x, w, b, g, problem.geometry, problem.low, problem.tf32)
+    wanted = reference.convolution(x, w, b, g, problem.geometry, problem.low, problem.tf32, beat)
     if problem.direction == "train":
         dtype = numerics.dtype_of(problem.dtype)
         for name, gradient in (("w", wanted["grad_w"]), ("b", wanted.get("grad_b"))):

@@ -45,7 +45,7 @@ def run(
     measure.set_backend_flags(ctx.device, benchmark, deterministic)
     host = _convolution.inputs(ctx.seed, problem)
     ctx.phase("reference")
-    wanted = _convolution.references(host, problem)
+    wanted = _convolution.references(host, problem, ctx.beat)
     ctx.phase("launch")
     step = _convolution.Step(host, problem, ctx.device)
     first: Dict[str, torch.Tensor] = {}

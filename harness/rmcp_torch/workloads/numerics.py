@@ -61,6 +61,11 @@ def relative_bound(terms: int, dtype: torch.dtype, tf32: bool = False) -> float:
     return growth / (1.0 - min(growth, 0.5)) + products + 2.0 * stored
 
 
+def underflow(dtype: torch.dtype) -> float:
+    """Absolute error that numbers below the normal range may have: a device may flush them to zero."""
+    return float(torch.finfo(dtype).tiny)
+
+
 def rms_limit(dtype: torch.dtype, tf32: bool = False) -> float:
     """RMS error up to which a result counts as tight, for tensors of ``dtype``."""
     if tf32 and dtype is torch.float32:

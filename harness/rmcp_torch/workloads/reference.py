@@ -114,22 +114,25 @@ def convolution(
     geometry: Geometry,
     dtype: torch.dtype,
     tf32: bool = False,
+    beat: Optional[Callable[[], None]] = None,
 ) -> Dict[str, Wanted]:
     """References of ``y = conv(x, w) + b`` and, for an output gradient ``g``, of its gradients.
 
     ``x`` (n, c, *size), ``w`` (k, c/groups, *kernel), transposed (c, k/groups, *kernel), ``b`` (k) or None,
     ``g`` like y or None; on the CPU and already rounded to ``dtype``, the dtype under test. ``tf32`` says that
-    fp32 products may be rounded to 10 bits of mantissa. Keys: output, grad_x, grad_w, grad_b.
+    fp32 products may be rounded to 10 bits of mantissa; ``beat`` is called between images. Keys: output,
+    grad_x, grad_w, grad_b.
     """
     products = _transposed_products if geometry.transposed else _products
-    made = products(x, w, b, g, geometry, False)
+    made = products(x, w, b, g, geometry, False, beat)
     terms = _terms(x, w, geometry)
     magnitudes: Dict[str, torch.Tensor] = {}
 
     def bound(name: str) -> torch.Tensor:
         if not magnitudes:
-            magnitudes.update(products(x, w, b, g, geometry, True))
-        return magnitudes[name] * numerics.relative_bound(terms[name], dtype, tf32)
+            magnitudes.update(products(x, w, b, g, geometry, True, beat))
+        relative = numerics.relative_bound(terms[name], dtype, tf32)
+        return magnitudes[name] * relative + numerics.underflow(dtype)
 
     return {name: Wanted(value, partial(bound, name)) for name, value in made.items()}
 
@@ -153,11 +156,12 @@ def _transposed_products(
     g: Optional[torch.Tensor],
     geometry: Geometry,
     magnitudes: bool,
+    beat: Optional[Callable[[], None]] = None,
 ) -> Dict[str, torch.Tensor]:
     """A transposed convolution is the input gradient of a plain one, whose output is our input."""
     plain = geometry._replace(transposed=False, output_padding=())
     shape = (x.shape[0], w.shape[1] * geometry.groups) + geometry.out_size(tuple(x.shape[2:]))
-    dual = _products(x.new_zeros(shape) if g is None else g, w, None, x, plain, magnitudes)
+    dual = _products(x.new_zeros(shape) if g is None else g, w, None, x, plain, magnitudes, beat)
     made = {"output": dual["grad_x"]}
     if g is not None:
         made.update(grad_x=dual["output"], grad_w=dual["grad_w"])
@@ -171,6 +175,7 @@ def _products(
     g: Optional[torch.Tensor],
     geometry: Geometry,
     magnitudes: bool,
+    beat: Optional[Callable[[], None]] = None,
 ) -> Dict[str, torch.Tensor]:
     """Output and gradients in fp64, of the operands or of their magnitudes.
 
@@ -188,6 +193,8 @@ def _products(
         made["grad_x"] = torch.empty(x.shape, dtype=torch.float64)
         made["grad_w"] = (torch.empty if n else torch.zeros)(w.shape, dtype=torch.float64)
     for image in range(n):
+        if image and beat is not None:
+            beat()
         columns = geometry.unfold(double(x[image : image + 1])).view(groups, reduction, -1)
         torch.bmm(weight, columns, out=made["output"][image].view(groups, k // groups, -1))
         if g is None:

@@ -111,6 +111,7 @@ def _reference(
         if found.exact:
             return torch.zeros_like(value)
         scale = found.compute(a.double().abs(), b.double().abs()) if op in _MAGNITUDES else value
-        return scale.abs() * numerics.relative_bound(found.terms(size), kind, tf32)
+        relative = numerics.relative_bound(found.terms(size), kind, tf32)
+        return scale.abs() * relative + numerics.underflow(kind)
 
     return Wanted(value, bound)
