@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -158,9 +159,7 @@ def test_writing_is_cheap(tmp_path: Path, no_sync: None) -> None:
     """The budget is about 60 us of CPU a record on a quiet machine; four times that is a mistake, not
     noise."""
     journal = create_run(tmp_path, CASES, {}).journal("main")
-    one = record(
-        phases=(("import", 0.0), ("setup", 0.01), ("launch", 0.02)), metrics={"ms": 1.0}, duration_s=0.1
-    )
+    one = record(phases=(("import", 0.0), ("setup", 0.01), ("launch", 0.02)), metrics={"ms": 1.0}, duration_s=0.1)
     count = 2000
     begun = time.process_time()
     for number in range(count):
@@ -178,9 +177,7 @@ def test_what_json_does_not_know_is_kept_as_text(tmp_path: Path) -> None:
         journal.start(key, 1)
         loop: dict[str, Any] = {}
         loop["self"] = loop
-        journal.end(
-            key, record(metrics={"a": {1, 2}, "b": object, ("t",): 1, "nan": float("nan"), "loop": loop})
-        )
+        journal.end(key, record(metrics={"a": {1, 2}, "b": object, ("t",): 1, "nan": float("nan"), "loop": loop}))
     read = load_run("latest", tmp_path)
     assert read.cases[0].outcome is Outcome.PASS
     assert read.cases[0].metrics["nan"] != read.cases[0].metrics["nan"]
@@ -272,9 +269,7 @@ def _check(run: Any, kept: list[dict[str, Any]]) -> None:
     ended = {line["key"] for line in kept if line["kind"] == "end"}
     assert [case.key for case in run.cases] == [case.key for case in CASES]
     for case in run.cases:
-        expected = (
-            Outcome.CRASH if case.key in ended else Outcome.LOST if case.key in started else Outcome.NOT_RUN
-        )
+        expected = Outcome.CRASH if case.key in ended else Outcome.LOST if case.key in started else Outcome.NOT_RUN
         assert case.outcome is expected
         assert len(case.attempts) == int(case.key in started)
 
@@ -385,6 +380,32 @@ def test_a_run_appears_whole_and_latest_moves(tmp_path: Path) -> None:
 class _Bad:
     def __repr__(self) -> str:
         raise ZeroDivisionError
+
+
+def test_ids_that_clash_are_drawn_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = iter(["x1", "x1", "x2", "x2", "x3"])
+    monkeypatch.setattr("rmcp.runs.writer.new_run_id", lambda: next(ids))
+    assert create_run(tmp_path, CASES, {}).id == "x1"
+    assert create_run(tmp_path, CASES, {}).id == "x2"
+    (tmp_path / ".x2.new").mkdir()
+    assert create_run(tmp_path, CASES, {}).id == "x3"
+
+
+def test_a_folder_that_cannot_be_written_is_a_message(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="--rmcp-out"):
+        create_run(tmp_path / "file" / "deep", CASES, {})
+
+
+def test_without_file_locks_there_is_still_one_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(fd: int, how: int) -> None:
+        raise OSError(errno.ENOLCK, "no locks")
+
+    monkeypatch.setattr(journal_module.fcntl, "flock", refuse)
+    run = create_run(tmp_path, CASES, {})
+    with run.journal("main") as journal:
+        assert journal.path.name == "main.jsonl"
+        assert not load_run(run.path).live
 
 
 def test_ids_sort_by_time() -> None:

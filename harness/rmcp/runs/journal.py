@@ -127,9 +127,11 @@ def _open_locked(directory: Path, writer: str) -> tuple[str, Path, int]:
         fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             os.close(fd)
             continue
+        except OSError:
+            pass  # a file system without locks: then nobody can tell a live writer from a dead one
         size = os.fstat(fd).st_size
         if size and os.pread(fd, 1, size - 1) != b"\n":
             os.write(fd, b"\n")  # the torn line of a killed writer stays visible as a line of its own

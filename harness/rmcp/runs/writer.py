@@ -97,16 +97,14 @@ def create_run_from_lines(
     """``create_run`` for plan lines that are JSON already (merge)."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        run_id = new_run_id()
-        building = directory / f".{run_id}.new"
-        building.mkdir()
+        run_id, building = _reserve(directory)
     except OSError as error:
         hint = "choose another folder with --rmcp-out"
         raise UserError(f"cannot make a run in {directory}: {error}; {hint}") from error
     try:
         full = _fill(building, run_id, lines, count, manifest)
         final = directory / run_id
-        os.rename(building, final)  # the id holds milliseconds and randomness; a clash fails here, loudly
+        os.rename(building, final)
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)
         raise
@@ -184,6 +182,21 @@ def _fill(path: Path, run_id: str, lines: Iterable[str], count: int, manifest: M
         os.fsync(file.fileno())
     sync_directory(path)
     return full
+
+
+def _reserve(directory: Path) -> tuple[str, Path]:
+    """A run id that is not taken, and the folder in which the run is put together. Making it is what reserves
+    the id against other processes."""
+    while True:
+        run_id = new_run_id()
+        building = directory / f".{run_id}.new"
+        if (directory / run_id).exists():
+            continue
+        try:
+            building.mkdir()
+        except FileExistsError:
+            continue
+        return run_id, building
 
 
 def _point_latest(directory: Path, run_id: str) -> None:
