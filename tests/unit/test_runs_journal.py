@@ -397,6 +397,16 @@ def test_a_folder_that_cannot_be_written_is_a_message(tmp_path: Path) -> None:
         create_run(tmp_path / "file" / "deep", CASES, {})
 
 
+def test_a_full_disk_is_a_message_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(fd: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UserError, match="No space left"):
+        create_run(tmp_path, CASES, {})
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_without_file_locks_there_is_still_one_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(fd: int, how: int) -> None:
         raise OSError(errno.ENOLCK, "no locks")

@@ -105,8 +105,10 @@ def create_run_from_lines(
         full = _fill(building, run_id, lines, count, manifest)
         final = directory / run_id
         os.rename(building, final)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(building, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise UserError(f"cannot write the run into {directory}: {error}") from error
         raise
     sync_directory(directory)
     _point_latest(directory, run_id)
