@@ -81,7 +81,7 @@ class KernelLog:
             ):
                 return cls(source, reason, _run=run)
             said = ended.stderr.strip().splitlines()
-            reason += f"; {argv[0]}: {said[0] if said else 'failed'}"
+            reason += f"; {argv[0]}: {said[0].rstrip('.') if said else 'failed'}"
         return cls("none", reason + ". Add yourself to the group `adm` or `systemd-journal`, or run as root")
 
     @classmethod
