@@ -342,7 +342,7 @@ def test_cases_beside_the_matrix_are_left_out(
     monkeypatch.setattr("rmcp.runs.reader.load_run", lambda ref, out: run)
     assert cli.main(["expect", "update", "r2"]) == 0
     told = capsys.readouterr().out
-    assert "1 cases with values that the matrix does not have are left out" in told
+    assert "1 case with values that the matrix does not have: left out" in told
     assert "nothing to change" in told
 
 
