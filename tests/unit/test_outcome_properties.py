@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from rmcp.outcome import scan
 from rmcp.outcome.patterns import PATTERNS, Rank
-from rmcp.outcome.recognise import recognise
+from rmcp.outcome.recognise import _needles, recognise
 from rmcp.outcome.words import Cause
 
 FAULTS = [
@@ -113,7 +113,7 @@ def test_any_prefix_is_safe(fault, cut):
 
 @pytest.mark.parametrize("size", [1 << 18, 1 << 20, 9 << 20])
 def test_a_fault_is_found_in_every_size_of_log(size):
-    """The three ways to search (every line, all words, few words) agree on driver faults, deaths and exceptions."""
+    """Both ways to search (all words, few words) agree on driver faults, deaths and exceptions."""
     filler = b"INFO step 12 of 400: nothing happened, all is well on this line\n"
     filler *= size // len(filler) // 2 + 1
     for line, cause in (
@@ -201,6 +201,13 @@ def test_many_different_error_lines_are_bounded():
     start = time.process_time()
     recognise(text)
     assert time.process_time() - start < 10.0
+
+
+def test_every_literal_is_found_in_a_text_of_usual_size():
+    """The search by words misses no needle of the table, wherever it stands in its line."""
+    for needle in _needles():
+        text = b"first\n" + b"x" * 9 + needle + b"y" * 9 + b"\nlast\n"
+        assert [line.offset for line in scan.candidates(text, _needles())] == [6], needle
 
 
 def test_clean_keeps_line_numbers():

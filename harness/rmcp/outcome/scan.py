@@ -31,64 +31,11 @@ WORDS_LARGE = (
     b"SIGSEGV",
     b"oom",
 )
+# More words that many needles share; a needle that has none of them is looked for as it stands.
 WORDS = (
-    *WORDS_LARGE,
-    b" error",
-    b"Error",
-    b"ault",
-    b"imeout",
-    b"nable to",
-    b"IOpen",
-    b"ailed",
-    b"ailure",
-    b"reset",
-    b"opcode",
-    b"SIG",
-    b"GPUs are",
-    b"MES",
-    b"GPU core",
-    b"NOT ",
-    b"OOM",
-    b"corrupt",
-    b"skipped",
-    b"ignal",
-    b"Out",
-    b"ncorrect",
-    b"able to use GPU",
-    b"NVIDIA driver",
-    b"compute capability",
-    b"ersion is in",
-    b"device code",
-    b"xitcode",
-    b"died",
-    b"rashed",
-    b"launch",
-    b"capable device",
-    b"capturing",
-    b"present state",
-    b"kernel image",
-    b"evict",
-    b"preemption",
-    b"wedged",
-    b"not ready",
-    b"hung",
-    b"memory",
-    b"Memory",
-    b"largest legal",
-    b"nitiali",
-    b"Not ",
-    b"OUT_OF",
-    b"handler",
-    b"Interrupt",
-    b"StopIter",
-    b"Refused",
-    b"Invalid ",
-    b"Misaligned",
-    b"No binary",
-    b"nccl",
-    b"IOT",
-)
-_TINY = 256 * 1024  # bytes up to which every line is looked at
+    *WORDS_LARGE, b" error", b"Error", b"ault", b"imeout", b"ailed", b"ailure", b"nable to", b"IOpen Error", b"SIG", b"reset",
+    b"xitcode", b"egmentation", b"orrupt", b"nitiali", b"HIP ", b"CUDA ", b"hip ", b"Memory", b" memory", b"ernel image",
+)  # fmt: skip
 _LARGE = 8 * 1024 * 1024  # bytes from which only the short list is looked for
 _LEAD = 3  # bytes before a word that sort its needles: enough to turn most false ones away at once
 _ANSI = re.compile(rb"\x1b(?:\[[0-9;:?<=>]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][0-9A-B]|[=>78cDEHMNOZ])")
@@ -119,14 +66,10 @@ def clean(data: bytes) -> bytes:
 def candidates(data: bytes, needles: Sequence[bytes]) -> Iterator[Line]:
     """The lines that contain one of ``needles``, in order, each once.
 
-    Small texts are searched for every needle; in large ones only needles are found that contain one of `WORDS`
-    (`WORDS_LARGE` above 8 MiB).
+    Above 8 MiB only the needles are found that contain one of `WORDS_LARGE`.
     """
     size = len(data)
-    if size <= _TINY:
-        yield from _every_line(data, needles)
-        return
-    searches = _searches(tuple(needles), WORDS_LARGE if size > _LARGE else WORDS)
+    searches = _searches(tuple(needles), size > _LARGE)
     start = 0
     while start < size:
         stop = min(start + _CHUNK, size)
@@ -135,17 +78,6 @@ def candidates(data: bytes, needles: Sequence[bytes]) -> Iterator[Line]:
             stop = cut + 1 if cut >= start else stop
         yield from _in_chunk(data, start, stop, searches)
         start = stop
-
-
-def _every_line(data: bytes, needles: Sequence[bytes]) -> Iterator[Line]:
-    start, size = 0, len(data)
-    while start < size:
-        end = data.find(b"\n", start)
-        end = size if end < 0 else end
-        body = data[start:end]
-        if any(needle in body for needle in needles):
-            yield Line(start, end)
-        start = end + 1
 
 
 @dataclass(frozen=True)
@@ -178,7 +110,11 @@ def _before(needle: bytes, word: bytes) -> int:
 
 
 @lru_cache(maxsize=4)
-def _searches(needles: tuple[bytes, ...], words: tuple[bytes, ...]) -> tuple[_Search, ...]:
+def _searches(needles: tuple[bytes, ...], large: bool) -> tuple[_Search, ...]:
+    words = WORDS_LARGE if large else WORDS
+    if not large:
+        alone = [needle for needle in needles if not any(word in needle for word in words)]
+        words = (*words, *alone)
     found = []
     for word in words:
         by_lead: dict[bytes, list[tuple[int, bytes]]] = {}
