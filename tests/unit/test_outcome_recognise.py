@@ -688,6 +688,51 @@ NEGATIVE = [
 ]
 
 
+# What people write around their logs.
+REPORTS = [
+    ("I'm getting the same error:\n```\nRuntimeError: HIP error: invalid device function\n```", "no_kernel_image"),
+    (
+        "The error looks like this:\n```\nMemory access fault by GPU node-1 (Agent handle: 0x5) on address 0x7f00. Reason: Unknown.\n```",
+        "memory_access_fault",
+    ),
+    ("I get an error like this:\n\nRuntimeError: CUDA error: out of memory", "out_of_memory"),
+    ("When I run main.py I get:\nSegmentation fault (core dumped)", "segfault"),
+    (
+        "It works with 6.1, but with 6.2 it crashes:\n\nHW Exception by GPU node-1 (Agent handle: 0x5) reason :GPU Hang",
+        "gpu_hang_reset",
+    ),
+    (
+        "I have a similar problem with my RX 5700 XT:\n\nMemory access fault by GPU node-1 (Agent handle: 0x5) on address 0x7f00. Reason: Unknown.\nAborted (core dumped)",
+        "memory_access_fault",
+    ),
+    (
+        "### Describe the bug\n\nRuntimeError: CUDA error: an illegal memory access was encountered",
+        "memory_access_fault",
+    ),
+    ("**Error log**\n`RuntimeError: miopenStatusUnknownError`", "miopen_error"),
+    ("> RuntimeError: HIP error: invalid device function\n\nDid you set HSA_OVERRIDE_GFX_VERSION?", "no_kernel_image"),
+    (
+        "Output of `dmesg`:\n\n[ 100.0] amdgpu 0000:03:00.0: amdgpu: ring gfx_0.0.0 timeout, signaled seq=1, emitted seq=3",
+        "gpu_hang_reset",
+    ),
+    ("same here, HW Exception by GPU node-1 (Agent handle: 0x5) reason :GPU Hang", "gpu_hang_reset"),
+    (
+        "I'm facing this problem: torch.cuda.OutOfMemoryError: HIP out of memory. Tried to allocate 2.00 GiB",
+        "out_of_memory",
+    ),
+    (
+        "Loading model...\nthis may take a while, you may see warnings\nMemory access fault by GPU node-1 (Agent handle: 0x5) on address 0x7f00. Reason: Unknown.",
+        "memory_access_fault",
+    ),
+    ("2025-01-01 10:00:00 INFO would fail over to node 2\nRuntimeError: CUDA error: out of memory", "out_of_memory"),
+]
+
+
+@pytest.mark.parametrize(("text", "cause"), REPORTS)
+def test_report(text, cause):
+    assert recognise(text).cause == cause
+
+
 @pytest.mark.parametrize(("text", "cause", "fields"), POSITIVE, ids=lambda value: None)
 def test_message(text, cause, fields):
     found = recognise(text)

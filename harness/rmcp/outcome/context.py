@@ -145,13 +145,16 @@ _DEFINES = re.compile(r"(?:hip|cuda)Error\w+|(?:CUDA|HIP)_ERROR_\w+|The agent at
 # `SomeError: ` at the beginning of a line: the last line of a traceback.
 _EXCEPTION_LEAD = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Resources|Exit)(?:\(\))?: (?!is\b|are\b|when\b)")
 _FATAL_LINE = re.compile(r":0:\s*rocdevice\.cpp\s*:\s*\d+\s*:")  # printed by the runtime and by nothing else
+# Sentences that announce an example: what follows them did not happen here.
 _INTRO = re.compile(
-    r"\b(?:lines?|message|errors?|output|something|text|piece|crash|one|looks?)\b[^.\n]{0,60}\b(?:like|such as|similar to|gives? you|resembl\w+)\b"
-    r"|\b(?:failure|crash|it|this|that|output|error)s? looks? like\b|\bsame error|\bfor example\b|\bexamples?\b\s*:|\bif you (?:see|get|encounter|hit)|\btells you\b|\bwhen you (?:see|get)|\btypical\b"
-    r"|\bsimilarit|\bcommon (?:errors?|failures?|issues?)|\btroubleshoot|\bknown (?:errors?|issues?|failures?)|\bmay (?:see|fail|print|show|crash)|\bmight (?:see|fail|print|show)"
+    r"\b(?:lines?|message|errors?|output|something|text|piece|crash|one)\b[^.\n]{0,60}\b(?:like(?! this| the following| these| below| so\b)|such as|gives? you|resembl\w+)\b"
+    r"|\*\*same error|\bif you (?:see|get|encounter|hit)|\btells you\b|\bwhen you (?:see|get)|\btypical\b"
+    r"|\bcommon (?:errors?|failures?|issues?)|\btroubleshoot|\bknown (?:errors?|failures?)|\bmay (?:see|fail|print|show|crash)|\bmight (?:see|fail|print|show)"
     r"|\bwould (?:fail|print|see)|\bexpected (?:output|error|failure)|\bdownstream",
     re.IGNORECASE,
 )
+# These announce an example or a report; a complete driver line after them is a report.
+_SOFT_INTRO = re.compile(r"\blooks? like\b|\bsame error|\bfor example\b|\bexamples?\b\s*:|\bsimilar", re.IGNORECASE)
 _WORDS = re.compile(r"(?<![\w./:-])[a-z]{2,}(?![\w./:(=-])")
 
 
@@ -178,7 +181,7 @@ def only_names(
         _CODE.search(whole) or _CALL.search(before)
     ):
         return True
-    if _INTRO.search(lead):
+    if _INTRO.search(lead) or (weak and _SOFT_INTRO.search(lead)):
         return True
     if core.ticked and not device and re.match(r"`+[*_]*,?\s+[a-z(]", after):
         return True

@@ -275,7 +275,13 @@ def _lead(data: bytes, line: scan.Line, core: Core) -> str:
             continue  # the sentence that introduces the list stands above its first item
         bare = text.strip().lstrip(">#/* ")
         if bare:
-            return bare if text.lstrip().startswith("#") else undecorate(text).text
+            above_core = undecorate(text)
+            if above_core.logged and not core.comment:
+                return ""  # a log line introduces nothing
+            plain = not (core.comment or core.bullet or core.ticked)
+            if plain and not bare.endswith((":", "：")):
+                return ""
+            return bare if text.lstrip().startswith("#") else above_core.text
         if not core.comment:
             break
     return ""

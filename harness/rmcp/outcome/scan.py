@@ -33,9 +33,10 @@ WORDS_LARGE = (
 )
 # More words that many needles share; a needle that has none of them is looked for as it stands.
 WORDS = (
-    *WORDS_LARGE, b" error", b"Error", b"ault", b"imeout", b"ailed", b"ailure", b"nable to", b"IOpen Error", b"SIG", b"reset",
-    b"xitcode", b"egmentation", b"orrupt", b"nitiali", b"HIP ", b"CUDA ", b"hip ", b"Memory", b" memory", b"ernel image",
-)  # fmt: skip
+    *(*WORDS_LARGE, b" error", b"Error", b"ault", b"imeout", b"ailed", b"ailure", b"nable to", b"IOpen Error", b"SIG"),
+    *(b"reset", b"xitcode", b"egmentation", b"orrupt", b"nitiali", b"HIP ", b"CUDA ", b"hip ", b"Memory", b" memory"),
+    b"ernel image",
+)
 _LARGE = 8 * 1024 * 1024  # bytes from which only the short list is looked for
 _LEAD = 3  # bytes before a word that sort its needles: enough to turn most false ones away at once
 _ANSI = re.compile(rb"\x1b(?:\[[0-9;:?<=>]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][0-9A-B]|[=>78cDEHMNOZ])")
