@@ -64,7 +64,7 @@ class Gauntlet:
         ]  # fmt: skip
         began = time.monotonic()
         done = subprocess.run(
-            argv, env=environment, cwd=folder, timeout=RUN_S, capture_output=True, check=False, text=True, errors="replace"
+            argv, env=environment, cwd=folder, timeout=RUN_S, capture_output=True, check=False, errors="replace"
         )
         self.wall_s = time.monotonic() - began
         self.exit = done.returncode

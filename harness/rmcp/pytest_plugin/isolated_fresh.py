@@ -14,21 +14,21 @@ from collections.abc import Generator
 from typing import Any, NoReturn
 
 import pytest
+from rmcp_torch import child as child_module
+from rmcp_torch import ladder, linux
+from rmcp_torch.guard import ChildEnds, fork_child
 
 from rmcp.pytest_plugin.isolated_child import detach, live
 from rmcp.pytest_plugin.isolated_watch import TestWatch
 from rmcp.pytest_plugin.isolated_wire import flush_streams
-from rmcp_torch import child as child_module
-from rmcp_torch import ladder, linux
-from rmcp_torch.guard import ChildEnds, fork_child
 
 VARIABLE = "RMCP_ISOLATED_FRESH"
 _START_S = 120.0  # interpreter, imports of the test's module and collection; `import torch` alone takes seconds
 # What belongs to the runner: reports, caches, temporary folders, distribution, debuggers.
 _NOT_OURS = (
     "xmlpath", "log_file", "report_log", "htmlpath", "basetemp", "cacheclear", "lf", "failedfirst", "newfirst",
-    "stepwise", "stepwise_skip", "stepwise_reset", "usepdb", "trace", "setuponly", "setupplan", "json_report", "rmcp_matrix",
-    "rmcp_resume", "maxfail",
+    "stepwise", "stepwise_skip", "stepwise_reset", "usepdb", "trace", "setuponly", "setupplan", "json_report",
+    "rmcp_matrix", "rmcp_resume", "maxfail",
 )  # fmt: skip
 _STARTED = "import sys; sys.path[:] = {path!r}; import pytest; raise SystemExit(pytest.main({args!r}))"
 

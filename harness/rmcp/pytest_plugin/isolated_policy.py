@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from rmcp_torch import linux
 
 from rmcp.errors import UserError
 from rmcp.pytest_plugin.options import parse_size
-from rmcp_torch import linux
 
 MARK = "rmcp_isolated"
-_DEFAULT_S = 600.0  # far above any unit test; a hung run still ends. --rmcp-timeout, the mark or pytest-timeout change it
+_DEFAULT_S = 600.0  # far above any unit test, and a hung run still ends
 _MEMORY_SHARE = 0.8  # of the machine's memory, where no GPU runtime maps more than it uses
 _GPU_NODES = ("/dev/kfd", "/dev/nvidiactl", "/dev/dxg")
 _MARK_FIELDS = ("timeout", "memory", "retries")
@@ -55,7 +55,8 @@ def limits_from(
         for name, value in given.items():
             asked.setdefault(name, value)
     seconds, source = _DEFAULT_S, "default"
-    given_s = [(value, name) for value, name in ((timeout, "--rmcp-timeout"), (other_timeout, "pytest-timeout")) if value]
+    options = ((timeout, "--rmcp-timeout"), (other_timeout, "pytest-timeout"))
+    given_s = [(value, name) for value, name in options if value]
     if asked.get("timeout") is not None:
         seconds, source = _positive(asked["timeout"], where, "timeout"), "the mark"
     elif given_s:
@@ -96,8 +97,21 @@ def default_memory() -> int | None:
     return int(total * _MEMORY_SHARE) if total is not None else None
 
 
+def debugging(config: pytest.Config) -> bool:
+    """True under --pdb and --trace."""
+    return bool(config.getoption("usepdb", False) or config.getoption("trace", False))
+
+
 def wants_isolation(item: pytest.Item) -> bool:
-    """True for an item that has to run in a child of its own; matrix cases have their own isolation."""
-    if getattr(item, "case", None) is not None and hasattr(item, "run_case"):
+    """True for an item that has to run in a child of its own.
+
+    Matrix cases have their own isolation, and a debugger needs the terminal that a child does not have.
+    """
+    if debugging(item.config):
         return False
+    if item.config.pluginmanager.hasplugin("rmcp-matrix"):
+        from rmcp.pytest_plugin.items import CaseItem
+
+        if isinstance(item, CaseItem):
+            return False
     return bool(item.config.option.rmcp_isolate) or item.get_closest_marker(MARK) is not None

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rmcp.isolation.attempt import Attempt, Captured
+from rmcp.isolation.attempt import Attempt, Captured, PythonError
 from rmcp.isolation.evidence import attempt_from, captured_from
 from rmcp.outcome.judge import judge
 from rmcp.outcome.judgement import Judgement
@@ -19,6 +19,7 @@ from rmcp.outcome.words import Outcome
 
 PHASES = ("setup", "call", "teardown")
 _TEXT_LIMIT = 16_000  # characters of one stream in the text of a failure; the section has up to 96 KiB
+_MACHINERY = ("/_pytest/", "/pluggy/", "/rmcp/pytest_plugin/", "/rmcp_torch/guard.py", "/bin/pytest", "<frozen runpy>")
 _HANGS = (Outcome.HANG, Outcome.TIMEOUT, Outcome.UNKILLABLE)
 _FINE = (Outcome.PASS, Outcome.WARN)
 _NO_XFAIL = (Outcome.HARNESS_ERROR, Outcome.NOT_RUN)
@@ -58,12 +59,16 @@ def judged(seen: Seen, number: int = 1) -> tuple[Attempt, Judgement]:
     attempt = attempt_from(seen.evidence, number=number, level="exec" if seen.why_fresh else "fork")
     result = seen.evidence.get("result") or {}
     broken = result.get("broken")
-    streams = {}
-    for name in ("stdout", "stderr"):
+
+    def whole(name: str, rest: Captured) -> Captured:
         parts = [captured_from(output[name]).data() for output in seen.outputs.values()]
-        streams[name] = Captured(tail=b"".join(parts) + getattr(attempt, name).data())
-    attempt = replace(attempt, **streams)
-    if broken:
+        return Captured(tail=b"".join(parts) + rest.data())
+
+    attempt = replace(attempt, stdout=whole("stdout", attempt.stdout), stderr=whole("stderr", attempt.stderr))
+    if broken and broken["type"] == "KeyboardInterrupt":
+        # Raised by the test: the runner was told nothing, or it would have killed the child.
+        attempt = replace(attempt, error=PythonError(**broken))
+    elif broken:
         attempt = replace(attempt, harness=f"pytest could not run the test: {broken['type']}: {broken['message']}")
     arrived = [report.get("when") for report in seen.reports]
     if attempt.result and not broken and "exit" not in result and arrived not in (list(PHASES), ["setup", "teardown"]):
@@ -151,18 +156,20 @@ def _put_failure(
 def headline(attempt: Attempt, judgement: Judgement, when: str) -> str:
     """One line: outcome, signal with its number, cause, phase, what was read."""
     words = [str(judgement.outcome)]
-    if attempt.signal and judgement.outcome not in _HANGS:
+    outcome, message = judgement.outcome, judgement.message
+    if attempt.signal and outcome not in _HANGS:
         number = getattr(signal, attempt.signal, None)
         words.append(f"by {attempt.signal} ({int(number)})" if number is not None else f"by {attempt.signal}")
-    elif attempt.exit_code:
+        message = message.partition(": ")[2]  # the judge names the signal once more
+    elif attempt.exit_code and outcome not in _HANGS:
         words.append(f"exit status {attempt.exit_code}")
+    words.append(f"in {when}")
     if judgement.cause.value != "none":
         words.append(f"[{judgement.cause}]")
-    words.append(f"in {when}")
     status = judgement.fields.get("hsa_status") or judgement.fields.get("status")
     if status:
         words.append(str(status))
-    return f"{' '.join(words)}: {judgement.message}" if judgement.message else " ".join(words)
+    return f"{' '.join(words)}: {message}" if message else " ".join(words)
 
 
 def failure_text(seen: Seen, attempt: Attempt, judgement: Judgement, head: str) -> str:
@@ -179,13 +186,32 @@ def failure_text(seen: Seen, attempt: Attempt, judgement: Judgement, head: str) 
         lines.append(f"said: {line}")
     broken = (seen.evidence.get("result") or {}).get("broken")
     if broken:
-        lines.append(shorten(broken["traceback"]))
+        lines.append(shorten(own_frames(broken["traceback"])))
     for task in attempt.tasks[:4]:
         lines.append(f"task {task.tid} {task.name}: state {task.state} {task.wchan}".rstrip())
-    for title, text in (("stderr", attempt.stderr.text()), ("stdout", attempt.stdout.text()), ("stacks", attempt.stacks)):
+    out, err, stacks = attempt.stdout.text(), attempt.stderr.text(), own_frames(attempt.stacks)
+    for title, text in (("stderr", err), ("stdout", out), ("stacks", stacks)):
         if text.strip():
             lines += [f"----- {title} -----", shorten(text.rstrip())]
-    return "\n".join(lines)
+    return "\n".join(lines) + "\n"
+
+
+def own_frames(stacks: str) -> str:
+    """A traceback or faulthandler dump without the frames of pytest and rmcp below the test."""
+    kept, skipping = [], False
+    for line in stacks.splitlines():
+        if not line.startswith(("  File ", "    ")):
+            skipping = False
+        elif line.startswith("  File ") and any(part in line for part in _MACHINERY):
+            if not skipping:
+                kept.append("  ... pytest")
+            skipping = True
+            continue
+        elif line.startswith("  File "):
+            skipping = False
+        if not skipping:
+            kept.append(line)
+    return "\n".join(kept)
 
 
 def longrepr(place: Place, head: str, text: str) -> dict[str, Any]:

@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import signal
 import threading
 import warnings
 from collections.abc import Generator
 from dataclasses import replace
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
+from rmcp_torch import linux
 
+from rmcp.errors import UserError
 from rmcp.isolation.evidence import captured_from
 from rmcp.outcome.words import Outcome
 from rmcp.pytest_plugin.interrupts import Interrupts
-from rmcp.pytest_plugin.isolated_child import open_descriptors, to_wire, xfail_of
+from rmcp.pytest_plugin.isolated_child import to_wire, xfail_of
 from rmcp.pytest_plugin.isolated_fresh import run_fresh
-from rmcp.pytest_plugin.isolated_holder import fork_quietly, hold
-from rmcp.pytest_plugin.isolated_policy import Limits, limits_of, wants_isolation
+from rmcp.pytest_plugin.isolated_keeper import STOP_S, HolderProcess
+from rmcp.pytest_plugin.isolated_policy import MARK, Limits, debugging, limits_of, wants_isolation
 from rmcp.pytest_plugin.isolated_reports import Place, Seen, compose, judged, passed, remarks_of
 from rmcp.pytest_plugin.isolated_virgin import Virginity
-from rmcp.pytest_plugin.isolated_watch import TestWatch
 from rmcp.pytest_plugin.isolated_wire import restored, warning_from_wire
+from rmcp.pytest_plugin.isolated_workers import kill_workers, worker_pids
 from rmcp.pytest_plugin.workers import is_controller, is_worker, stop_workers
-from rmcp_torch import ladder, linux
-from rmcp_torch.guard import Child, ChildEnds
 
 NAME = "rmcp-isolated"
-_STOP_S = 0.8  # for killing everything when told to stop: the session has to end in under 2 s
-_LADDER_S = ladder.DUMP_GRACE_S + ladder.TERM_GRACE_S + ladder.KILL_GRACE_S + 5.0  # a holder that guards, beyond the test
-_RETIRE_S = 60.0  # for finalisers of wider fixtures when the session ends early
 _DEADLINE = pytest.StashKey[float]()
 
 
@@ -44,22 +39,38 @@ class IsolatedSession:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._belongings = open_descriptors()
         self._virginity = Virginity()
         self._tee = config.getoption("capture", "fd") in ("no", "tee-sys")
-        self._holder: Child | None = None
-        self._bystanders: set[int] = set()
-        self._positions: dict[pytest.Item, int] = {}
+        self._holder = HolderProcess(config, self, self._tee)
         self._wishes: dict[str, Any] = {}
         self._unfit: dict[str, str] = {}  # wider fixtures after which no fork is safe, and why
-        self._interrupts = Interrupts(self._kill_holder)
+        self._interrupts = Interrupts(self._holder.kill)
 
     # -- session ----------------------------------------------------------------------------------
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionstart(self) -> None:
-        """What is open now, before any test is imported, belongs to the runner and not to the tests."""
-        self._belongings = open_descriptors()
+        """Descriptors of the runner are told from those of tests: no test is imported yet."""
+        self._holder.note_descriptors()
+
+    @pytest.hookimpl
+    def pytest_report_header(self) -> str:
+        """How tests are isolated, or why not."""
+        if debugging(self._config):
+            return "rmcp: tests are not isolated, because a debugger needs this terminal"
+        option = self._config.option
+        budget = f"{option.rmcp_timeout:g} s" if option.rmcp_timeout else "from mark, pytest-timeout or default"
+        return f"rmcp: one guarded child process per test, timeout {budget}"
+
+    @pytest.hookimpl
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """A mark that makes no sense is a usage error, told before anything runs."""
+        try:
+            for item in session.items:
+                if item.get_closest_marker(MARK) is not None:
+                    limits_of(item, None)
+        except UserError as error:
+            raise pytest.UsageError(str(error)) from None
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
@@ -70,10 +81,10 @@ class IsolatedSession:
             linux.die_with_parent(signal.SIGKILL)
         try:
             result = yield
-            self._retire()
+            self._holder.retire()
             return result
         finally:
-            self._kill_holder()
+            self._holder.kill()
             self._interrupts.restore()
 
     @pytest.hookimpl
@@ -82,7 +93,7 @@ class IsolatedSession:
         if _matrix(self._config) or not is_controller(self._config):
             return
         stop_workers(self._config)
-        killer = threading.Timer(_STOP_S, _kill_workers, [worker_pids(self._config)])
+        killer = threading.Timer(STOP_S, kill_workers, [worker_pids(self._config)])
         killer.daemon = True
         killer.start()
 
@@ -100,7 +111,7 @@ class IsolatedSession:
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
         """Run an isolated item in a child; everything else goes its usual way."""
         if not wants_isolation(item):
-            self._retire()
+            self._holder.retire()
             return None
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
         wires = self._attempts(item, limits_of(item, item.stash.get(_DEADLINE, None)))
@@ -146,15 +157,15 @@ class IsolatedSession:
         why = self._virginity.lost() or self._unfit_fixture(item)
         if why is not None:
             return self._fresh(item, limits, why)
-        order = {"t": "run", "item": self._position(item), "timeout": limits.timeout, "memory": limits.memory}
-        evidence = self._ask(item, order, limits.timeout)
+        order = {"t": "run", "timeout": limits.timeout, "memory": limits.memory}
+        evidence = self._holder.ask(item, order, None, limits.timeout)
         result = evidence["result"] or {}
         if "unfit" in result:
             names = ", ".join(result["fixtures"])
             why = f"after its wider fixtures ({names}) {result['unfit']}"
             for name in result["fixtures"]:
                 self._unfit[name] = why
-            self._retire()
+            self._holder.retire()
             return self._fresh(item, limits, why)
         if "evidence" not in result:
             return Seen(evidence, place="setup")
@@ -166,7 +177,7 @@ class IsolatedSession:
         )  # fmt: skip
 
     def _fresh(self, item: pytest.Item, limits: Limits, why: str) -> Seen:
-        with self._subreaper():
+        with self._holder.subreaper():
             evidence, watch = run_fresh(item, timeout=limits.timeout, memory=limits.memory, tee=self._tee)
         self._replay(item, watch.warnings, watch.extras)
         return Seen(evidence, watch.reports, watch.outputs, watch.xfail, why_fresh=why)
@@ -196,10 +207,9 @@ class IsolatedSession:
     def _finish(self, item: pytest.Item, nextitem: pytest.Item | None, reports: list[dict[str, Any]]) -> None:
         """Tear down the wider fixtures that the next item does not need, here and in the holder."""
         following = nextitem if nextitem is not None and wants_isolation(nextitem) else None
-        if self._holder is not None and (following is None or following.parent is not item.parent):
-            position = None if following is None else self._position(following)
-            order = {"t": "finish", "item": self._position(item), "next": position}
-            evidence = self._ask(item, order, limits_of(item, item.stash.get(_DEADLINE, None)).timeout)
+        if self._holder.alive and (following is None or following.parent is not item.parent):
+            timeout = limits_of(item, item.stash.get(_DEADLINE, None)).timeout
+            evidence = self._holder.ask(item, {"t": "finish"}, following, timeout)
             result = evidence["result"]
             if result is None:
                 seen = Seen(evidence, place="teardown", xfail=xfail_of(item))
@@ -211,7 +221,7 @@ class IsolatedSession:
                     _merge_teardown(reports, result["report"])
                 self._add_output(reports, evidence)
             if following is None:
-                self._retire()
+                self._holder.retire()
         self._finish_here(item, nextitem, reports)
 
     def _finish_here(self, item: pytest.Item, nextitem: pytest.Item | None, reports: list[dict[str, Any]]) -> None:
@@ -232,110 +242,9 @@ class IsolatedSession:
             if text:
                 reports[-1]["sections"] = [*reports[-1]["sections"], [f"Captured {name} teardown", text]]
 
-    # -- the holder -------------------------------------------------------------------------------
-
-    def _position(self, item: pytest.Item) -> int:
-        """Index of the item in the list that the holder inherited."""
-        if self._holder is None or item not in self._positions:
-            self._retire()
-            self._positions = {each: index for index, each in enumerate(item.session.items)}
-            if item not in self._positions:
-                self._positions[item] = len(item.session.items)
-                item.session.items.append(item)
-        return self._positions[item]
-
-    def _ask(self, item: pytest.Item, order: dict[str, Any], timeout: float) -> dict[str, Any]:
-        """Give the holder a command and guard it until it answers or dies."""
-        if self._holder is None:
-            self._start_holder(item.session)
-        holder = self._holder
-        assert holder is not None
-        budgets = ladder.Budgets(
-            case=2 * timeout + _LADDER_S, silent=timeout, phases={"guarding": timeout + _LADDER_S}
-        )
-        watch = TestWatch(holder, budgets, self._bystanders, keep=True, tee=self._tee)
-        holder.command(order)
-        evidence = watch.run()
-        if not evidence["alive"]:
-            holder.close()
-            self._holder = None
-            self._leave_subreaper()
-        return evidence
-
-    def _start_holder(self, session: pytest.Session) -> None:
-        self._bystanders = set(linux.children(os.getpid()))
-        linux.become_subreaper()
-        factory: Any = getattr(self._config, "_tmp_path_factory", None)
-        if factory is not None and any("tmp_path_factory" in getattr(each, "fixturenames", ()) for each in session.items):
-            factory.getbasetemp()  # made here, or every child makes a numbered folder of its own and drops the oldest
-
-        def entry(ends: ChildEnds) -> NoReturn:
-            hold(ends, self._config, session, self, self._belongings, self._tee)
-
-        self._holder = fork_quietly(entry)
-
-    def _retire(self) -> None:
-        """Let the holder tear down what it still has and go."""
-        holder = self._holder
-        if holder is None:
-            return
-        os.close(holder.command_w)
-        holder.command_w = -1
-        watch = TestWatch(holder, ladder.Budgets(case=_RETIRE_S, silent=_RETIRE_S), self._bystanders, tee=self._tee)
-        watch.run()
-        holder.close()
-        self._holder = None
-        self._leave_subreaper()
-
-    def _kill_holder(self) -> None:
-        """At once, with everything below it."""
-        holder = self._holder
-        if holder is None:
-            return
-        self._holder = None
-        linux.kill_tree(holder.pid, signal.SIGKILL)
-        budgets = ladder.Budgets(case=0.0, silent=0.0, kill_grace=_STOP_S)
-        watch = TestWatch(holder, budgets, self._bystanders)
-        watch.abort = True
-        watch.run()
-        holder.close()
-        self._leave_subreaper()
-
-    @contextlib.contextmanager
-    def _subreaper(self) -> Generator[None, None, None]:
-        linux.become_subreaper()
-        try:
-            yield
-        finally:
-            if self._holder is None:
-                self._leave_subreaper()
-
-    def _leave_subreaper(self) -> None:
-        linux.become_subreaper(False)
-
-
-def _kill_workers(pids: list[int]) -> None:
-    """Their holders notice it, kill what they guard and leave."""
-    mine = set(linux.children(os.getpid()))
-    for pid in pids:
-        if pid in mine:
-            linux.kill_quietly(pid, signal.SIGKILL)
-
-
-def worker_pids(config: pytest.Config) -> list[int]:
-    """Process ids of the workers that this controller started here, also of those that are not up yet."""
-    session: Any = config.pluginmanager.get_plugin("dsession")
-    manager = getattr(session, "nodemanager", None)
-    pids = []
-    for gateway in getattr(manager, "group", None) or ():
-        process = getattr(getattr(gateway, "_io", None), "popen", None)
-        if getattr(process, "pid", None):
-            pids.append(int(process.pid))
-    return pids
-
 
 def _place(item: pytest.Item) -> Place:
-    return Place(item.nodeid, item.location, str(item.path), {name: 1 for name in item.keywords})
+    return Place(item.nodeid, item.location, str(item.path), dict.fromkeys(item.keywords, 1))
 
 
 def _summary(reports: list[dict[str, Any]]) -> str:
@@ -354,7 +263,7 @@ def _merge_teardown(reports: list[dict[str, Any]], failure: dict[str, Any]) -> N
     for index, report in enumerate(reports):
         if report["when"] == "teardown":
             if report["outcome"] == "failed":
-                text = str((failure.get("longrepr") or {}))
+                text = str(failure.get("longrepr") or {})
                 report["sections"] = [*report["sections"], ["rmcp: wider fixtures failed as well", text]]
             else:
                 reports[index] = {**failure, "sections": [*report["sections"], *failure.get("sections", ())]}

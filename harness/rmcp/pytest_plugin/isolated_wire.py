@@ -41,7 +41,8 @@ def clean(value: Any, limit: int = _STRING_LIMIT) -> Any:
         if depth > _DEPTH_LIMIT:
             return text(safe_repr(value))
         if isinstance(value, dict):
-            return {text(key if isinstance(key, str) else safe_repr(key)): walk(each, depth + 1) for key, each in _some(value.items())}
+            pairs = _some(value.items())
+            return {text(key if isinstance(key, str) else safe_repr(key)): walk(each, depth + 1) for key, each in pairs}
         if isinstance(value, (list, tuple, set, frozenset)):
             return [walk(each, depth + 1) for each in _some(value)]
         if isinstance(value, os.PathLike):
