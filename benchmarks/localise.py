@@ -1,6 +1,6 @@
 """Planted faults: how often `rmcp explain` finds the rule, with and without probes.
 
-    python benchmarks/localise.py [--plants 300] [--seed 1] [--only plain|probe]
+    python benchmarks/localise.py [--plants 300] [--seed 1] [--only plain|probe|searches]
 
 A simulated matrix of 6 axes and 2,000 cells (runtime 5, env 4, memory format 2, dtype 2, shape size 5,
 channels 5). Two signatures at once, each planted by a random conjunction of one to four predicates; where
@@ -13,21 +13,32 @@ and 1/5 outside, for either signature. Every cell that is tried has three attemp
 - probe: a random tenth of the cells was run, and at most 40 further cells may be (for one signature). Right:
   the rule that is reported holds in exactly the planted cells of all 2,000 (cells masked by the other
   signature aside).
+- searches: boundary, env bisect and shrink on planted truths, steady and with a fifth of the failing attempts
+  passing; attempts against the fewest yes-or-no answers that could tell the truth from all others.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import math
 import random
 import statistics
 import time
 from collections.abc import Sequence
 
+from rmcp.diagnose.bisect_env import EnvAnswer, bisect_env
+from rmcp.diagnose.boundary import Boundary, Kind, decisive, find_boundary
 from rmcp.diagnose.features import Value, features_of
 from rmcp.diagnose.localise import Finding, clear_tallies, firm_cells, localise, rule_text
 from rmcp.diagnose.probe import Budget, explore
+from rmcp.diagnose.probing import Oracle, Probe, ProbeResult, Question
+from rmcp.diagnose.searching import begin, same_as, steady
+from rmcp.diagnose.shrink import shrink
 from rmcp.diagnose.space import Evidence, Space, Tally, mask_of
+from rmcp.diagnose.variants import variant
+from rmcp.matrix.model import Case
+from rmcp.outcome.words import Outcome
 
 RUNTIMES = ("5.2", "5.7", "6.0", "6.2", "6.4")
 ENVS = ("stock", "no-sdma", "no-direct", "no-winograd")
@@ -178,13 +189,88 @@ def probed(space: Space, plants: int, seed: int) -> None:
     )
 
 
+def searches(seed: int, rounds: int = 30) -> None:
+    """Boundary, env bisect and shrink: planted truths, attempts against the fewest answers that could tell them."""
+    base = {"n": 2, "c": 24, "h": 56, "w": 56, "k": 32, "kernel": 3, "padding": 1}
+    names = [f"V{i}" for i in range(24)]
+    for flip in (0.0, 0.2):
+        rng = random.Random(seed)
+        right: dict[str, int] = {"boundary": 0, "env bisect": 0, "shrink": 0}
+        spent: dict[str, list[int]] = {name: [] for name in right}
+        floors: dict[str, list[float]] = {name: [] for name in right}
+        for _ in range(rounds):
+            edge, guilty = rng.randint(5, 56), set(rng.sample(names, rng.randint(1, 3)))
+            case = Case("case", "k", "r", "conv2d", {}, base, dict.fromkeys(names, "1"))
+            probe = planted_probe(rng, flip, edge, guilty)
+            for name in right:
+                oracle = Oracle(probe, 100_000)
+                same = same_as(begin(oracle, case).signature)
+                ok, floor = SEARCHES[name](oracle, case, same, edge, guilty)
+                right[name] += ok
+                spent[name].append(oracle.spent)
+                floors[name].append(floor)
+        for name in right:
+            print(
+                f"{name}, {flip:.0%} of failing attempts pass: {right[name]} of {rounds} right, "
+                f"mean {statistics.fmean(spent[name]):.0f} attempts, floor {statistics.fmean(floors[name]):.1f} answers"
+            )
+
+
+def planted_probe(rng: random.Random, flip: float, edge: int, guilty: set[str]) -> Probe:
+    """Fails for h >= edge with all guilty variables set; a share ``flip`` of failing attempts passes."""
+
+    def probe(cases: Sequence[Case]) -> list[ProbeResult]:
+        fails = [c.args["h"] >= edge and all(c.env.get(name) == "1" for name in guilty) for c in cases]
+        return [FAILED if f and rng.random() >= flip else PASSED for f in fails]
+
+    return probe
+
+
+def a_boundary(oracle: Oracle, case: Case, same: Question, edge: int, guilty: set[str]) -> tuple[bool, float]:
+    """The edge along h."""
+
+    def at(t: int) -> Case:
+        return variant(case, args={"h": t})
+
+    def search() -> Boundary:
+        return find_boundary(lambda t: oracle.ask(at(t), same), 56, 1, 224)
+
+    found = steady(oracle, same, search, lambda seen: map(at, decisive(seen)))
+    return found.low == edge and found.kind is Kind.EDGE, found.floor
+
+
+def a_bisect(oracle: Oracle, case: Case, same: Question, edge: int, guilty: set[str]) -> tuple[bool, float]:
+    """The variables that cause it."""
+
+    def search() -> EnvAnswer:
+        return bisect_env(case.env, lambda env: oracle.ask(variant(case, env=env), same), lambda env: False, (), ())
+
+    def hangs_on(seen: EnvAnswer) -> list[Case]:
+        return [variant(case, env=seen.cause.patch)] if seen.cause else []
+
+    found = steady(oracle, same, search, hangs_on)
+    return found.cause is not None and set(found.cause.patch) == guilty, found.cause.floor if found.cause else 0.0
+
+
+def a_shrink(oracle: Oracle, case: Case, same: Question, edge: int, guilty: set[str]) -> tuple[bool, float]:
+    """The smallest h, everything else at its least, only the guilty variables."""
+    found = steady(oracle, same, lambda: shrink(case, lambda c: oracle.ask(c, same)), lambda seen: [seen.case])
+    args = found.case.args
+    ok = args["h"] == edge and args["c"] == args["w"] == args["k"] == 1 and set(found.case.env) == guilty
+    sets = math.log2(math.comb(len(case.env), len(guilty)))
+    return ok, sets + math.log2(56)
+
+
+SEARCHES = {"boundary": a_boundary, "env bisect": a_bisect, "shrink": a_shrink}
+FAILED = ProbeResult(Outcome.CRASH, "crash|segfault|SIGSEGV")
+PASSED = ProbeResult(Outcome.PASS)
+
+
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--plants", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", choices=("plain", "probe"))
+    parser.add_argument("--only", choices=("plain", "probe", "searches"))
     parser.add_argument("-v", "--verbose", action="count", default=0)
     args = parser.parse_args()
     started = time.perf_counter()
@@ -194,7 +280,9 @@ if __name__ == "__main__":
         f"{args.plants} plants of two rules, "
         f"built in {time.perf_counter() - started:.2f} s"
     )
-    if args.only != "probe":
+    if args.only in (None, "plain"):
         plain(the_space, args.plants, args.seed)
-    if args.only != "plain":
+    if args.only in (None, "probe"):
         probed(the_space, args.plants, args.seed)
+    if args.only in (None, "searches"):
+        searches(args.seed)

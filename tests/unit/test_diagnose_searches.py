@@ -9,8 +9,9 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rmcp.device.knowledge import knowledge
 from rmcp.diagnose.along import parse_along
-from rmcp.diagnose.bisect_env import MIOPEN_SWITCHES, Switch, applied, bisect_env, difference
+from rmcp.diagnose.bisect_env import MIOPEN_SWITCHES, OTHER_SWITCHES, Switch, applied, bisect_env, difference
 from rmcp.diagnose.boundary import Kind, decisive, draw, find_boundary
 from rmcp.diagnose.minimal import minimal_subset
 from rmcp.diagnose.probing import BudgetSpent, Oracle, ProbeResult, log_from_json, log_to_json
@@ -341,3 +342,14 @@ def test_variants_have_their_own_identity():
     assert variant(CASE, args={"h": 7}, env={"A": "1"}) == one
     assert "padding" not in variant(CASE, args={"padding": None}).args
     assert set(one.id) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789[]~=._+-")
+
+
+def test_every_switch_is_a_variable_that_the_knowledge_base_knows():
+    names = {n for s in (*MIOPEN_SWITCHES, *OTHER_SWITCHES) for one in (s, *s.parts) for n in one.patch}
+    assert not [name for name in sorted(names) if knowledge().find(name) is None]
+
+
+def test_no_switch_sets_a_variable_to_what_it_is_anyway():
+    for switch in (*MIOPEN_SWITCHES, *OTHER_SWITCHES):
+        for name, value in switch.patch.items():
+            assert value not in knowledge().find(name).noop, (name, value)

@@ -116,6 +116,8 @@ def open_oracle(found: Found, args: argparse.Namespace) -> Iterator[Oracle]:
         try:
             yield oracle
         finally:
+            if runner.directory is not None:
+                oracle.journal = runner.directory.path
             if args.resume:
                 save_state(args.resume, found.case, oracle)
 

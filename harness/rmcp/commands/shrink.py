@@ -6,8 +6,14 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rmcp.errors import UserError
+
+if TYPE_CHECKING:
+    from rmcp.commands._cases import Found
+    from rmcp.matrix.model import Case
+    from rmcp.runs.model import CaseRecord, Run
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +47,8 @@ def run(args: argparse.Namespace) -> int:
         spent = oracle.spent
     steps = [f"{step.name}: {step.before} -> {_word(step.after)}" for step in shrunk.steps]
     name = "bug-report-" + shrunk.case.key[:8] + ".zip"
-    bundle = make_bundle(shrunk.case, found.record, found.run, dict(os.environ), steps)
+    run, record = _evidence(oracle.journal, shrunk.case, found)
+    bundle = make_bundle(shrunk.case, record, run, dict(os.environ), steps)
     script = reproducer(shrunk.case)
     try:
         args.out.mkdir(parents=True, exist_ok=True)
@@ -62,6 +69,18 @@ def run(args: argparse.Namespace) -> int:
     if not shrunk.complete:
         print("the budget ended the search: it may get smaller yet (--budget, --resume)")
     return 0 if shrunk.complete else 2
+
+
+def _evidence(journal: Path | None, case: Case, found: Found) -> tuple[Run | None, CaseRecord | None]:
+    """The probe run and its record of the smallest case; what the user named when it has none."""
+    from rmcp.runs import load_run
+
+    if journal is not None:
+        run = load_run(journal)
+        record = next((record for record in run.cases if record.key == case.key and record.attempts), None)
+        if record is not None:
+            return run, record
+    return found.run, found.record
 
 
 def _word(value: object) -> str:

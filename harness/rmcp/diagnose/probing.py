@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rmcp.diagnose.exact import Sprt
@@ -76,6 +77,7 @@ class Oracle:
         self.spent = 0
         self.spent_s = 0.0
         self.flip = STEADY
+        self.journal: Path | None = None  # run directory of the probes, when they were journalled
 
     def attempt(self, case: Case) -> ProbeResult:
         """One more attempt of a case. Raises BudgetSpent."""
