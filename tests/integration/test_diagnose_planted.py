@@ -13,6 +13,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
 from rmcp.diagnose.features import features_of
 from rmcp.diagnose.predicates import Atom, Op
 
@@ -291,12 +292,16 @@ def test_the_policy_carries_proof_scope_and_expiry(policy):
 
 
 def test_a_policy_that_is_no_longer_needed_shows_up_as_unexpected(remedies, policy):
-    """The re-test file expects the crashes that the policy works around: as long as they come, all is as expected."""
+    """The re-test file expects the crashes that are worked around: while they come, and until it expires, all is
+    as expected."""
     beside = remedies / "m.expect.yaml"
     beside.write_text((policy / "policy.expect.yaml").read_text())
     try:
         select = ("--rmcp-select", "workaround == none and size == s56")
         rmcp(remedies, "run", "m.yaml", *select, "--rmcp-out", "again", code=0)
+        beside.write_text(beside.read_text().replace("2031-01-31", "2021-01-31"))
+        rmcp(remedies, "run", "m.yaml", *select, "--rmcp-out", "expired", code=1)
+        beside.write_text(beside.read_text().replace("2021-01-31", "2031-01-31"))
         (remedies / "healed").touch()
         rmcp(remedies, "run", "m.yaml", *select, "--rmcp-out", "healed-run", code=None)
         lines = rmcp(remedies, "export", "latest", "--reports", "healed-run").splitlines()

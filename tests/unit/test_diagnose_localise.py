@@ -8,6 +8,7 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from rmcp.diagnose.features import Version, features_of
 from rmcp.diagnose.localise import Effort, localise, rule_text
 from rmcp.diagnose.predicates import Atom, Op, offered
@@ -188,3 +189,11 @@ def test_probing_without_a_failure_says_so():
     answer = explore(SPACE, {0: Tally(0, 1)}, (), lambda cell: (Tally(0, 1), False))
     assert answer.finding is None
     assert "nothing fails" in answer.stopped
+
+
+def test_probing_stops_when_cells_give_no_verdict():
+    truth = tallies(RULES["four terms"])
+    known = {i: t for i, t in truth.items() if (t.failed and i % 2) or i % 37 == 0}
+    answer = explore(SPACE, known, (), lambda cell: (Tally(), False), Budget(probes=40))
+    assert len(answer.probes) == 4
+    assert "no verdict" in answer.stopped

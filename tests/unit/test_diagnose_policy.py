@@ -11,6 +11,7 @@ import zipfile
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from rmcp.diagnose.bundle import make_bundle, without_secrets
 from rmcp.diagnose.explain import explanations
 from rmcp.diagnose.policy import compile_policy

@@ -9,6 +9,7 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from rmcp.device.knowledge import knowledge
 from rmcp.diagnose.along import parse_along
 from rmcp.diagnose.bisect_env import MIOPEN_SWITCHES, OTHER_SWITCHES, Switch, applied, bisect_env, difference

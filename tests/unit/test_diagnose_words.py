@@ -8,6 +8,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from rmcp.commands.explain import run as explain_command
 from rmcp.diagnose.coverage import coverage
 from rmcp.diagnose.explain import explanations, to_json, to_text

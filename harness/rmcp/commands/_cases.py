@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ class Found:
     case: Case
     run: Run | None = None
     record: CaseRecord | None = None
+    siblings: Sequence[Case] = ()  # all cases of its run or matrix
 
 
 def configure_case(parser: argparse.ArgumentParser, searches: bool = True) -> None:
@@ -58,7 +59,7 @@ def find_case(words: list[str], matrix: str | None, reports: Path) -> Found:
     if len(words) > 2:
         raise UserError(f"expected RUN CASE-ID or one case id, found {len(words)} words; quote ids for the shell")
     if matrix is not None:
-        return Found(_in_matrix(matrix, words[-1]))
+        return _in_matrix(matrix, words[-1])
     from rmcp.runs import load_run
 
     if len(words) == 2:
@@ -72,19 +73,21 @@ def find_case(words: list[str], matrix: str | None, reports: Path) -> Found:
     if "[" not in words[0]:
         where = f"run {latest.id}" if latest is not None else f"any run (there is none in {reports})"
         raise UserError(f"{words[0]!r} is no case of {where}; write RUN CASE-ID, or name a matrix with --matrix")
-    return Found(_in_matrix(words[0].split("[")[0], words[0]))
+    return _in_matrix(words[0].split("[")[0], words[0])
 
 
 def _in_run(run: Run, name: str) -> Found:
     from rmcp.diagnose.variants import case_of
+    from rmcp.outcome.words import OutcomeClass, class_of
 
     for record in run.cases:
         if name in (record.id, record.key):
-            return Found(case_of(record), run, record)
+            ordered = sorted(run.cases, key=lambda other: class_of(other.outcome) is not OutcomeClass.PASSED)
+            return Found(case_of(record), run, record, [case_of(other) for other in ordered])
     raise UserError(f"run {run.id} has no case {name!r}{_near(name, [record.id for record in run.cases])}")
 
 
-def _in_matrix(name: str, case_id: str) -> Case:
+def _in_matrix(name: str, case_id: str) -> Found:
     from rmcp.matrix.expand import expand
     from rmcp.matrix.find import find_matrix
     from rmcp.matrix.load import load_matrix
@@ -92,7 +95,7 @@ def _in_matrix(name: str, case_id: str) -> Case:
     cases = expand(load_matrix(find_matrix(name))).cases
     for case in cases:
         if case_id in (case.id, case.key):
-            return case
+            return Found(case, siblings=cases)
     raise UserError(f"matrix {name} has no case {case_id!r}{_near(case_id, [case.id for case in cases])}")
 
 

@@ -86,9 +86,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _told(word: str, answer: Answer) -> str:
-    from rmcp.diagnose.bisect_env import minimal_text
+    from rmcp.diagnose.bisect_env import patch_text
 
-    lines = [f"{word}: {minimal_text(answer)}   (from {answer.source})"]
+    lines = [f"{word}: {patch_text(answer.patch)}   (from {answer.source})"]
     if answer.refined:
         lines.append(f"  these solvers are the part of {answer.refined} that matters")
     lines.append(
@@ -125,17 +125,18 @@ def _given(tries: list[str]) -> list[Switch]:
 
 
 def _matrix_values(found: Found) -> list[Switch]:
-    """The environments of the other cases of the run or matrix that differ from this one in nothing else."""
-    from rmcp.diagnose.bisect_env import Switch
+    """The other environments of the run or matrix: first those of cases that differ in nothing else.
 
-    seen: dict[tuple[tuple[str, str | None], ...], Switch] = {}
-    for other in found.run.cases if found.run is not None else ():
-        if dict(other.args) != dict(found.case.args) or dict(other.env) == dict(found.case.env):
-            continue
-        key = tuple(sorted(other.env.items(), key=lambda pair: pair[0]))
-        differ = [axis for axis, value in other.axes.items() if found.case.axes.get(axis) != value]
-        name = "/".join(other.axes[axis] for axis in differ) or other.id
-        # Those that passed in the run are the likeliest cures: they are asked first.
-        if key not in seen:
-            seen[key] = Switch(name, dict(other.env))
+    Cases that passed come first among a run's siblings: their environments are the likeliest cures.
+    """
+    from rmcp.diagnose.bisect_env import Switch, patch_text
+
+    own = found.case
+    others = [case for case in found.siblings if case.runtime == own.runtime and dict(case.env) != dict(own.env)]
+    others.sort(key=lambda case: dict(case.args) != dict(own.args))
+    seen: dict[str, Switch] = {}
+    for case in others:
+        differ = [value for axis, value in case.axes.items() if own.axes.get(axis) != value]
+        name = "/".join(differ) if dict(case.args) == dict(own.args) and differ else patch_text(case.env)
+        seen.setdefault(patch_text(case.env), Switch(name, dict(case.env)))
     return list(seen.values())

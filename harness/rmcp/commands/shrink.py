@@ -12,8 +12,11 @@ from rmcp.errors import UserError
 
 if TYPE_CHECKING:
     from rmcp.commands._cases import Found
+    from rmcp.diagnose.probing import Oracle, ProbeResult
     from rmcp.matrix.model import Case
     from rmcp.runs.model import CaseRecord, Run
+
+_CONFIRM = 3  # attempts of the smallest case that are told
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
             lambda: shrink(found.case, lambda case: oracle.ask(case, same)),
             lambda seen: [seen.case],
         )
-        last = oracle.attempts(shrunk.case, 3)
+        last = _again(oracle, shrunk.case)
         spent = oracle.spent
     steps = [f"{step.name}: {step.before} -> {_word(step.after)}" for step in shrunk.steps]
     name = "bug-report-" + shrunk.case.key[:8] + ".zip"
@@ -69,6 +72,17 @@ def run(args: argparse.Namespace) -> int:
     if not shrunk.complete:
         print("the budget ended the search: it may get smaller yet (--budget, --resume)")
     return 0 if shrunk.complete else 2
+
+
+def _again(oracle: Oracle, case: Case) -> list[ProbeResult]:
+    """Three attempts of the smallest case, or those there are when the budget is spent."""
+    from rmcp.diagnose.probing import BudgetSpent
+    from rmcp.diagnose.variants import experiment_key
+
+    try:
+        return oracle.attempts(case, _CONFIRM)
+    except BudgetSpent:
+        return oracle.log.get(experiment_key(case), [])
 
 
 def _evidence(journal: Path | None, case: Case, found: Found) -> tuple[Run | None, CaseRecord | None]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from rmcp.diagnose.minimal import Minimal, minimal_subset
+from rmcp.diagnose.minimal import minimal_subset
 from rmcp.diagnose.probing import BudgetSpent, Undecidable
 
 Env = Mapping[str, "str | None"]
@@ -143,7 +143,7 @@ def bisect_env(
         found.cure = _cure(own, passes, values, switches, found)
     except BudgetSpent as spent:
         complete = False
-        found.notes.append(f"the budget ended the search after {spent}")
+        found.notes.append(str(spent))
     return EnvAnswer(found.cause, found.cure, tuple(found.tried), tuple(found.notes), complete)
 
 
@@ -249,7 +249,7 @@ def applied(start: Env, changes: Iterable[tuple[str, str | None]]) -> dict[str, 
     return patch
 
 
-def minimal_text(answer: Minimal[tuple[str, str | None]] | Answer) -> str:
-    """The patch as ``A=1 B=0``; ``-u C`` for one that is unset."""
-    items = answer.items if isinstance(answer, Minimal) else tuple(answer.patch.items())
-    return " ".join(f"-u {name}" if value is None else f"{name}={value}" for name, value in items) or "nothing"
+def patch_text(patch: Env) -> str:
+    """A patch as ``A=1 B=0``; ``-u C`` for a variable that is unset."""
+    words = [f"-u {name}" if value is None else f"{name}={value}" for name, value in sorted(patch.items())]
+    return " ".join(words) or "no variable"

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from rmcp_torch.workarounds.policy import NAMES
-
 from rmcp.diagnose.explain import Explanation
 from rmcp.diagnose.predicates import Atom, Op
 from rmcp.diagnose.space import bits
 from rmcp.diagnose.study import Study
+from rmcp_torch.workarounds.policy import NAMES
 
 _SAME = {"out_h*out_w": "hw"}  # feature -> the policy file's word for it
 _PLACES = ("gfx", "rocm", "torch", "kernel", "device", "host")  # said by the scope of the rule

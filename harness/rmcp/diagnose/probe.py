@@ -19,6 +19,7 @@ REFUTATIONS = 3  # fresh passes of its neighbours, likewise
 _CERTAIN = 0.97  # share of the committee's weight that the leader needs
 _NOISE = 0.05  # chance that a cell does not do what its rule says
 _COMMITTEE = 150  # hypotheses that vote
+_SILENT = 4  # cells in a row without a verdict (blocked device, broken runtime) after which probing stops
 _CANDIDATES = 160  # cells that are weighed for one choice; they are spread over all that are open
 _SECOND_LOOK = 3  # attempts up to which a tried cell may be run again
 _DOUBTS = 5  # cells inside a rule that must end with another signature before the rest of that region is given up
@@ -96,7 +97,7 @@ def explore(
     probes: list[Probed] = []
     spent_s = spent_hazard = 0.0
     pool: list[Hypothesis] = []
-    since, hidden, hidden_from = _AGAIN, 0, -1
+    since, hidden, hidden_from, silent = _AGAIN, 0, -1, 0
     stopped = "the budget is spent"
     while True:
         evidence = Evidence(known)
@@ -158,6 +159,7 @@ def explore(
             break
         tally, other = run(cell)
         open_cells.discard(cell)
+        silent = 0 if tally.attempts or other else silent + 1
         probes.append(Probed(cell, why, tally, other, certainty))
         if other:
             masked.add(cell)
@@ -165,6 +167,9 @@ def explore(
         known.update(clear_tallies({cell: before + tally}, masked))
         surprise = tally.attempts > 0 and (tally.share > 0.5) is not bool(leader.mask >> cell & 1)
         since += _AGAIN if surprise else 1
+        if silent >= _SILENT:
+            stopped = f"{silent} cells in a row gave no verdict"
+            break
         gain = weight(known.get(cell, Tally())) - weight(before)
         pool = [Hypothesis(h.terms, h.mask, h.score + gain) if h.mask >> cell & 1 else h for h in pool]
     evidence = Evidence(known)

@@ -13,6 +13,7 @@ from typing import Any
 
 from rmcp.diagnose.exact import Sprt
 from rmcp.diagnose.variants import experiment_key
+from rmcp.errors import UserError
 from rmcp.matrix.model import Case
 from rmcp.outcome.words import Outcome, OutcomeClass, class_of
 
@@ -56,11 +57,11 @@ Question = Callable[[ProbeResult], "bool | None"]
 Log = Mapping[str, Sequence[ProbeResult]]
 
 
-class BudgetSpent(Exception):
+class BudgetSpent(UserError):
     """The search used up its attempts or seconds; what was found so far still stands."""
 
 
-class Undecidable(Exception):
+class Undecidable(UserError):
     """A case gives no verdict (blocked, harness error), so that the search cannot go on with it."""
 
 
@@ -82,7 +83,9 @@ class Oracle:
     def attempt(self, case: Case) -> ProbeResult:
         """One more attempt of a case. Raises BudgetSpent."""
         if self.spent >= self._left or self.spent_s >= self._left_s:
-            raise BudgetSpent(f"{self.spent} attempts, {self.spent_s:.0f} s")
+            raise BudgetSpent(
+                f"the budget is spent: {self.spent} attempts, {self.spent_s:.0f} s of case time (--budget, --seconds)"
+            )
         result = next(iter(self._probe([case])))
         self.spent += 1
         self.spent_s += result.duration_s
@@ -110,7 +113,10 @@ class Oracle:
             if len(answers) >= _MOST_ATTEMPTS:
                 return yes > no
             if answers.count(None) >= _NO_VERDICTS:
-                raise Undecidable(f"{case.id}: {self.log[key][-1].outcome} {answers.count(None)} times")
+                last = self.log[key][-1].outcome
+                raise Undecidable(
+                    f"{case.id} gave no verdict {answers.count(None)} times (last: {last}); see the probe's journal"
+                )
             self.attempt(case)
 
     def calibrate(self, case: Case, question: Question, count: int = 5) -> tuple[int, int]:
