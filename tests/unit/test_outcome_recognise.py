@@ -684,12 +684,24 @@ NEGATIVE = [
     "You might see:\n```\nHSA_STATUS_ERROR_MEMORY_APERTURE_VIOLATION\n```\nThen try the next release.",
     "# Without this, the tool fails with:\n#   Unable to open /dev/kfd read-write: Permission denied\n# even though the module is loaded",
     "/// - amdgpu: `*ERROR* ring gfx_0.0.0 timeout`, `GPU reset begin!`,\n///   `VRAM is lost due to GPU reset!`",
+    "    CHECK_HIP(hipErrorOutOfMemory);\n    return;",
+    "#define cudaErrorMemoryAllocation hipErrorOutOfMemory",
+    "- a list: `hipErrorNoBinaryForGpu: Unable to find code object for all current devices!` means a wrong build",
     "| Ring gfx_0.0.0 timeout | **0** | PASS |\n| GPU reset succeeded | **0** | PASS |",
 ]
 
 
 # What people write around their logs.
 REPORTS = [
+    (
+        "2024-10-14 01:39:49 | ERROR | stderr | [rank0]: RuntimeError: NCCL error: unhandled cuda error",
+        "python_exception_other",
+    ),
+    ("  hipStreamBeginCapture(stream, mode) -> hipErrorIllegalState (401)", "python_exception_other"),
+    (
+        "12:00:00 llama.go:344: llama runner stopped with error: signal: illegal instruction (core dumped)",
+        "illegal_instruction",
+    ),
     ("I'm getting the same error:\n```\nRuntimeError: HIP error: invalid device function\n```", "no_kernel_image"),
     (
         "The error looks like this:\n```\nMemory access fault by GPU node-1 (Agent handle: 0x5) on address 0x7f00. Reason: Unknown.\n```",

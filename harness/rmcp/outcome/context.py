@@ -89,7 +89,7 @@ def undecorate(line: str) -> Core:
         elif sign.startswith(">"):
             quoted = True
         elif sign == "|":
-            table = rest.count(" | ") > 0
+            table = table or (not logged and rest.count(" | ") > 0)
         elif sign == "`":
             ticked = True
         elif sign[0] in "-+•‣" or sign[0].isdigit():
@@ -130,7 +130,7 @@ _ELIDED = re.compile(r"0x\.{2,}|0x[Xx]{2,}|(?<![\w%])%(?:s|p|d|u|zu|llu)\b|total
 _LABEL = re.compile(r"\*\*([^*]{1,60})\*\*:?\s*`$|\*\*([^*]{1,60}):\*\*\s*`$")
 _LABEL_OF_ERROR = re.compile(r"error|exception|message|log|output|trace|stderr|stdout|fehler|crash|result", re.IGNORECASE)
 _CODE = re.compile(
-    r"^(?:from \S+ )?import \w|\bre\.(?:compile|search|match|escape)\(|^(?:assert|raise|return|if|elif|else|for|while|def|class|import|from|case|const|static|throw|except|with|"
+    r"^#\s?(?:define|include|if|ifdef|ifndef|pragma)\b|\)\s*;\s*(?://.*)?$|^(?:from \S+ )?import \w|\bre\.(?:compile|search|match|escape)\(|^(?:assert|raise|return|if|elif|else|for|while|def|class|import|from|case|const|static|throw|except|with|"
     r"let|var|fn|pub|match|switch|echo|grep|export|constexpr|inline|void|int|bool|auto|extern|enum|struct|namespace|using|template|#define|#include|#if)\b[^:]*[({;:=]"
     r"|\b(?:printf|fprintf|LOG|log\w*|LogPrintf\w*|print|println!?|puts|EXPECT_\w+|ASSERT_\w+|TORCH_CHECK|CHECK|MIOPEN_THROW|contains|startswith|endswith|includes|"
     r"has_substr|find|assertIn|assertRaises\w*|assertEqual|raises|skipIf\w*|Error|Exception|RuntimeError)\(\s*(?:[fru]?[\"'`]|\w+\()"

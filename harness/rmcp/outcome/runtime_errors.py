@@ -44,7 +44,7 @@ _NAMED = re.compile(
     r"(?P<tail>\s*[:)]|'\s*\(\d+\)|\s*\(\d+\)|\s*$)"
 )
 _NAME_LEAD = re.compile(
-    r"(?:[Ee]rror\w*|ERROR|[Ff]ail\w*|[Rr]eturned|[Cc]ode|[Ss]tatus|\bwhat\(\)|with|[Ee]xception)[^\w]{0,6}(?:code|status|with|number)?[\s=:(\d'\"]*$|:\s*$|\(\s*$"
+    r"(?:[Ee]rror\w*|ERROR|[Ff]ail\w*|[Rr]eturned|[Cc]ode|[Ss]tatus|\bwhat\(\)|with|[Ee]xception)[^\w]{0,6}(?:code|status|with|number)?[\s=:(\d'\"]*$|->\s*$|:\s*$|\(\s*$"
 )
 _HINT = re.compile(r"Search for `\w+' in https?://")
 
