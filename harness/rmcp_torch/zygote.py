@@ -124,6 +124,8 @@ class Zygote:
         try:
             if self.options.module:
                 __import__(self.options.module)
+            # What every child needs is imported here once.
+            import rmcp_torch.context
             from rmcp_torch.workloads import registry
 
             for spec in self.options.warm:

@@ -16,7 +16,6 @@ import pytest
 from rmcp import cli
 from rmcp.device import page
 from rmcp.device.bounded import descendants, run_bounded
-from rmcp.device.canary import run_canary
 from rmcp.device.facts import HostFacts, host_facts
 from rmcp.device.kernel_log import parse
 from rmcp.device.probes import Probed, Tool, Torch, interpreters, probe_tool, probe_torch
@@ -192,38 +191,6 @@ def test_interpreters_are_asked_once_each(tmp_path: Path) -> None:
     found = interpreters({"VIRTUAL_ENV": str(tmp_path), "PATH": str(venv)}, ["/no/python"])
     assert found[:2] == [sys.executable, "/no/python"]
     assert [one for one in found if one.startswith(str(tmp_path))] == [f"{venv}/python"]
-
-
-# -- the canary ---------------------------------------------------------------------------------------------------
-
-
-def test_the_cpu_needs_no_canary() -> None:
-    assert run_canary(["/no/python"], "cpu").ok
-
-
-@pytest.mark.parametrize(
-    ("text", "detail"),
-    [
-        ("echo RMCP-CANARY 12297.0 True\n", ""),
-        ("echo RMCP-CANARY 12296.0 True\n", "wrong numbers: RMCP-CANARY 12296.0 True"),
-        ("exit 0\n", "wrong numbers: no answer"),
-        ("echo 'HIP error: no' >&2; exit 1\n", "exit code 1: HIP error: no"),
-        ("kill -ABRT $$\n", "killed by signal 6"),
-        ("sleep 60\n", "no answer within 0.5 s"),
-    ],
-)
-def test_canaries(tmp_path: Path, text: str, detail: str) -> None:
-    result = run_canary([script(tmp_path / "python", text)], "cuda:0", deadline_s=0.5)
-    assert (result.ok, result.detail) == (not detail, detail)
-
-
-@pytest.mark.torch
-@pytest.mark.slow
-def test_the_canary_sings_in_a_real_torch() -> None:
-    from rmcp.device import canary  # run_canary never starts a child for the CPU, so its source is run here
-
-    ended = run_bounded([sys.executable, "-c", canary._SOURCE, "cpu"], 120.0)
-    assert ended.stdout.splitlines() == [canary._GOOD]
 
 
 # -- verdicts and the page ----------------------------------------------------------------------------------------

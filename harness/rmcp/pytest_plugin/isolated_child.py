@@ -47,6 +47,13 @@ class ChildHooks:
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
         """Phase marks, what xfail would say to a crash, and no verdict before the device is quiet."""
         self.voice.send({"t": "xfail", **xfail_of(item)})
+        original = item.add_marker
+
+        def add_marker(*args: Any, **kwargs: Any) -> None:
+            original(*args, **kwargs)
+            self.voice.send({"t": "xfail", **xfail_of(item)})
+
+        item.add_marker = add_marker  # type: ignore[method-assign]  # a test may find out late that it will crash
         self.voice.send({"t": "phase", "name": "call"})
         try:
             result = yield

@@ -143,6 +143,7 @@ def report_data(result: CaseResult) -> dict[str, Any]:
     """What travels with a pytest report, also from an xdist worker to its controller."""
     return {
         "id": result.case.id,
+        "axes": result.case.axes if isinstance(result.case.axes, dict) else dict(result.case.axes),
         "outcome": result.outcome.value,
         "cause": result.cause.value,
         "verdict": result.verdict.value,

@@ -14,15 +14,14 @@ import pytest
 
 from rmcp.errors import UserError
 from rmcp.matrix.model import Case
-from rmcp.outcome.words import OUTCOMES, Outcome, OutcomeClass, Verdict
+from rmcp.outcome.words import Verdict
+from rmcp.pytest_plugin.finishing import Finished, finish_run, update_expectations
 from rmcp.pytest_plugin.interrupts import Interrupts
 from rmcp.pytest_plugin.items import CaseItem, MatrixFile, report_data, status_of
 from rmcp.pytest_plugin.options import options_of
 from rmcp.pytest_plugin.progress import Progress, span
-from rmcp.pytest_plugin.summary import Line, axis_table, outcome_counts, signature_lines, verdict_line
+from rmcp.pytest_plugin.summary import Line, axis_table, outcome_counts, signature_lines
 from rmcp.pytest_plugin.workers import die_with_controller, is_controller, is_worker, stop_workers
-from rmcp.runs.model import Run
-from rmcp.runs.reader import load_run
 from rmcp.runs.writer import RunDirectory, open_run
 from rmcp.session.active import ActiveRun, create
 from rmcp.session.options import RunOptions
@@ -60,8 +59,7 @@ class MatrixSession:
         self._started = time.monotonic()
         self._interrupts = Interrupts(self._abort)
         self._progress: Progress | None = None
-        self._reports: list[dict[str, Path]] = []
-        self._finished: list[Run] = []
+        self._finished: list[Finished] = []
         self._troubles: list[str] = []
 
     # -- collection -------------------------------------------------------------------------------
@@ -227,7 +225,8 @@ class MatrixSession:
         report = yield
         if isinstance(item, CaseItem) and call.when == "call" and item.result is not None:
             # pytest lets plugins put attributes on a report; xdist carries them over.
-            report.__dict__["rmcp"] = {**report_data(item.result), "axes": dict(item.case.axes)}
+            report.__dict__["rmcp"] = report_data(item.result)
+            item.result = None  # the evidence is on disk; pytest keeps items to the end
         return report
 
     @pytest.hookimpl(tryfirst=True)
@@ -236,9 +235,12 @@ class MatrixSession:
         data = getattr(report, "rmcp", None)
         return status_of(data) if data is not None and report.when == "call" else None
 
-    @pytest.hookimpl(tryfirst=True)
+    @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Count, on whichever process shows the results."""
+        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            reporter.stats.get("", []).clear()  # quiet set-ups and teardowns, else kept by the thousands
         data = getattr(report, "rmcp", None)
         if data is None or is_worker(self._config):
             return
@@ -246,6 +248,9 @@ class MatrixSession:
         message = "" if data["verdict"] == Verdict.EXPECTED.value else data["message"]
         line = Line(data["id"], axes, data["outcome"], data["verdict"], data["signature"], message)
         self._lines.append(line)
+        if line.outcome == "pass":
+            # pytest keeps every report to its end; of a pass nothing more is needed.
+            report.__dict__.pop("rmcp", None)
         if self._progress is not None:
             self._progress.end(line.verdict in (Verdict.UNEXPECTED.value, Verdict.LATERAL.value))
 
@@ -280,46 +285,35 @@ class MatrixSession:
 
     def _close(self, finished: bool) -> None:
         for active in self._active.values():
-            whole = not (self._options.select or self._options.shard or self._options.cases or self._options.resume)
-            if whole and finished and self._interrupts.seen is None and not self._config.option.keyword:
-                self._troubles.extend(active.runner.unused_expectations())
             active.close(finished)
         self._active.clear()
 
     def _finish_runs(self) -> None:
         self._close(finished=True)
-        if not self._runs or self._config.option.collectonly:
+        if self._config.option.collectonly:
             return
-        from rmcp.report import write_reports
-
-        for run in self._runs.values():
+        for index, run in self._runs.items():
             if is_controller(self._config):
                 with run.journal("controller") as journal:
                     journal.finish()
-            folded = load_run(run.path)
-            try:
-                reports = write_reports(folded, run.path)
-            except Exception as error:  # the run is on disk whatever a report writer meets
-                self._troubles.append(f"reports not written: {type(error).__name__}: {error}; try `rmcp report {run.id}`")
-                reports = {}
             self._troubles.extend(run.trouble)
-            self._troubles.extend(f"{problem.where}: {problem.what}" for problem in folded.problems)
-            self._reports.append(reports)
-            self._finished.append(folded)
-            self._config.hook.pytest_rmcp_run_finished(config=self._config, run=folded, reports=reports)
+            finished = finish_run(run, self._config.hook.pytest_rmcp_run_finished.get_hookimpls() != [])
+            self._troubles.extend(finished.troubles)
+            self._finished.append(finished)
+            if finished.run is not None:
+                self._config.hook.pytest_rmcp_run_finished(
+                    config=self._config, run=finished.run, reports=finished.reports
+                )
+            if self._options.update_expectations:
+                self._troubles.extend(update_expectations(run.path, self._prepared[index].matrix))
 
     def _exit_code(self, status: int) -> int:
         """pytest's codes: 1 unexpected results, 2 outstanding ones, else what pytest says."""
         if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) or not self._finished:
             return status
-        bad = {Verdict.UNEXPECTED, Verdict.LATERAL, Verdict.IMPROVED, Verdict.NEW}
-        cases = [case for run in self._finished for case in run.cases]
-        if any(case.verdict in bad for case in cases):
+        if any(finished.unexpected for finished in self._finished):
             return int(pytest.ExitCode.TESTS_FAILED)
-        waiting = [case for case in cases if OUTCOMES[case.outcome].outstanding and case.verdict is not Verdict.EXPECTED]
-        if waiting:
-            return int(pytest.ExitCode.INTERRUPTED)
-        return int(pytest.ExitCode.OK) if not self._troubles else int(pytest.ExitCode.TESTS_FAILED)
+        return int(pytest.ExitCode.INTERRUPTED if any(f.outstanding for f in self._finished) else pytest.ExitCode.OK)
 
     @pytest.hookimpl
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
@@ -340,21 +334,8 @@ class MatrixSession:
                     write(row)
         for trouble in self._troubles:
             write(trouble, yellow=True)
-        for run, reports in zip(self._finished, self._reports, strict=True):
-            lines = [line for line in self._lines] if len(self._finished) == 1 else []
-            name = (run.manifest.get("matrix") or {}).get("name", run.id)
-            sentence = verdict_line(lines, len(run.cases)) if lines and self._options.resume is None else _of(run)
+        for finished in self._finished:
             write("")
-            write(f"{name}: {sentence} ({span(time.monotonic() - self._started)})", bold=True)
-            for kind, path in reports.items():
+            write(f"{finished.name}: {finished.sentence} ({span(time.monotonic() - self._started)})", bold=True)
+            for kind, path in finished.reports.items():
                 write(f"  {kind:8} {os.path.relpath(path)}")
-
-
-def _of(run: Run) -> str:
-    """The verdict sentence of a whole run, also of its parts that earlier sessions ran."""
-    lines = [
-        Line(case.id, case.axes, case.outcome.value, case.verdict.value, case.signature, "")
-        for case in run.cases
-        if OUTCOMES[case.outcome].klass is not OutcomeClass.NOT_RUN or case.outcome is Outcome.UNSUPPORTED
-    ]
-    return verdict_line(lines, len(run.cases))

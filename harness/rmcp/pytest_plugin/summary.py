@@ -14,7 +14,7 @@ _WIDTH = 200  # characters of a line of the summary
 _UNEXPECTED = frozenset({Verdict.UNEXPECTED.value, Verdict.LATERAL.value, Verdict.NEW.value})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Line:
     """One finished case, as the summary needs it."""
 
@@ -80,24 +80,6 @@ def signature_lines(lines: Iterable[Line]) -> list[str]:
     if len(ranked) > _MAX_SIGNATURES:
         out.append(f"        and {len(ranked) - _MAX_SIGNATURES} more; the report has them all")
     return out
-
-
-def verdict_line(lines: Sequence[Line], planned: int) -> str:
-    """The one sentence: how many as expected, how many not, how many still to run."""
-    verdicts = Counter(line.verdict for line in lines)
-    outcomes = Counter(line.outcome for line in lines)
-    unexpected = sum(verdicts[word] for word in _UNEXPECTED)
-    outstanding = planned - len(lines) + sum(outcomes[o.value] for o, info in OUTCOMES.items() if info.outstanding)
-    words = [f"{verdicts[Verdict.EXPECTED.value]} of {planned} as expected"]
-    if unexpected:
-        words.append(f"{unexpected} not")
-    if verdicts[Verdict.IMPROVED.value]:
-        words.append(f"{verdicts[Verdict.IMPROVED.value]} better than expected")
-    if outcomes[Outcome.UNSUPPORTED.value]:
-        words.append(f"{outcomes[Outcome.UNSUPPORTED.value]} unsupported here")
-    if outstanding:
-        words.append(f"{outstanding} outstanding (go on with --rmcp-resume)")
-    return ", ".join(words)
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -12,7 +12,7 @@ from rmcp.outcome.words import Cause, DeviceEvent, Outcome, Verdict
 RUN_FORMAT = 1  # version of run.json, plan.jsonl and the journal lines
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class AttemptRecord:
     """One journalled attempt. ``directory`` (relative to the run) holds stdout.txt, stderr.txt, stacks.txt,
     tasks.json, kernel.log and repro.py of what did not pass; None when nothing was kept.
@@ -48,7 +48,7 @@ class AttemptRecord:
     boot: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CaseRecord:
     """One planned case and what became of it; exactly one per planned case, also when it never ran."""
 

@@ -43,7 +43,7 @@ def manifest(prepared: Prepared, options: RunOptions) -> dict[str, Any]:
         "matrix": {
             "name": matrix.name,
             "doc": matrix.doc,
-            "path": str(matrix.path),
+            "path": str(matrix.path.resolve()),
             "digest": matrix.digest,
             "text": matrix.text,
             "compare_axes": list(matrix.compare_axes),
@@ -79,9 +79,11 @@ class ActiveRun:
             mounts=(prepared.matrix.directory,),
         )
         self.lane = Lane(lane_options, on_runtime=self._runtime, tick=tick)
-        self.facts = Facts(host or host_facts(deadline_s=_FACTS_S), self.lane.facts_of)
+        known = host or host_facts(deadline_s=_FACTS_S)
+        self.facts = Facts(known, self.lane.facts_of)
         self.gate = Gate(
             run.id,
+            known,
             Policy(reset_command=tuple(reset_command)),
             lambda case: self.lane.attempt(case, 1, level="fork"),
             self.journal.event,

@@ -21,7 +21,7 @@ class Facts:
 
     def of(self, case: Case) -> CaseFacts:
         """The case as facts. Asks the runtime once, in its stock environment: what a variable of some other case
-        breaks must not decide what is supported. Unknown facts are left out."""
+        breaks must not decide what is supported. None is known to be absent, a missing name is unknown."""
         return CaseFacts(case, self.runtime(case))
 
     def runtime(self, case: Case) -> Mapping[str, Any]:
@@ -29,6 +29,5 @@ class Facts:
         place = (case.runtime.name, case.device)
         if place not in self._runtimes:
             reported = self._ask(replace(case, env={})) if case.needs else self._ask(case)
-            known = {**dict(reported), **flat(self._host, reported), "linux": self._host.kernel}
-            self._runtimes[place] = {name: value for name, value in known.items() if value not in (None, "")}
+            self._runtimes[place] = {**dict(reported), **flat(self._host, reported)}
         return self._runtimes[place]

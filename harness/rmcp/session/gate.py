@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -10,8 +11,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rmcp.device import health
-from rmcp.device.kernel_log import KernelEvent, KernelLog, Mark, parse
+from rmcp.device.facts import HostFacts
+from rmcp.device.kernel_log import KernelEvent, KernelLog, Mark, Watch, attribute, parse
 from rmcp.device.lock import CPU, DeviceBusy, DeviceLock
+from rmcp.device.pin import pin
+from rmcp.errors import UserError
 from rmcp.isolation.attempt import Attempt
 from rmcp.matrix.model import Case, Timeouts
 from rmcp.outcome.evidence import Incident
@@ -30,18 +34,29 @@ class _Device:
     incidents: tuple[health.Incident, ...] = ()
 
 
+@dataclass(frozen=True)
+class _Watched:
+    """A killed hang whose kernel log window stays open for a while."""
+
+    case: str
+    pid: int
+    watch: Watch
+
+
 class Gate:
     """``run_attempt(case)`` runs a canary; ``note(kind, data)`` journals what happened to a device."""
 
     def __init__(
         self,
         run_id: str,
+        host: HostFacts,
         policy: health.Policy,
         run_attempt: Callable[[Case], Attempt],
         note: Callable[..., None],
         log: KernelLog,
     ) -> None:
         self._run_id = run_id
+        self._host = host
         self._policy = policy
         self._run_attempt = run_attempt
         self._note = note
@@ -49,10 +64,12 @@ class Gate:
         self._devices: dict[str, _Device] = {}
         self._current = CPU
         self._mark: Mark | None = None
+        self._watches: list[_Watched] = []
+        self._foreign = ""  # who else the kernel blames in the last window
 
     def enter(self, case: Case, facts: Mapping[str, Any]) -> str | None:
         """Take the case's device; the reason why it may not be used, or None when the case may start."""
-        name = _device_name(facts)
+        name = _device_name(self._host, case, facts)
         device = self._devices.get(name)
         if device is None:
             state = health.healthy(self._policy, cpu=name == CPU)
@@ -81,17 +98,21 @@ class Gate:
     def mark(self) -> float:
         """Begin a window of the kernel log; the monotonic time of its start."""
         # Without /dev/kmsg a mark may cost a process; on the CPU the log is asked too seldom to be worth that.
+        self._poll_watches()
         wanted = self._log.source != "none" and (self._current != CPU or self._log.source == "kmsg")
         self._mark = self._log.mark() if wanted else None
         return time.monotonic()
 
     def window(self, attempt: Attempt) -> tuple[Sequence[KernelEvent], Sequence[str]]:
         """What the kernel said since ``mark`` (events, raw lines). Not asked for a clean pass on the CPU."""
+        self._foreign = ""
         clean = attempt.exit_code == 0 and attempt.result and not attempt.sent
         if self._mark is None or (clean and self._current == CPU):
             return (), ()
         lines = self._log.window(self._mark)
-        return parse(lines), lines
+        events = parse(lines)
+        self._foreign = attribute(events, attempt.pid).foreign_owner
+        return events, lines
 
     def ended(self, case: Case, attempt: Attempt, judgement: Judgement) -> None:
         """Tell the state machine how the case left the device, and do what it asks."""
@@ -108,6 +129,22 @@ class Gate:
         )  # fmt: skip
         self._devices[self._current] = replace(device, state=state)
         self._do(case, list(actions))
+        if self._foreign:
+            self._step(case, health.ForeignIncident(self._foreign, time.monotonic()))
+
+    def _step(self, case: Case, event: health.Event) -> None:
+        device = self._devices[self._current]
+        state, actions = health.step(device.state, event)
+        self._devices[self._current] = replace(device, state=state)
+        self._do(case, list(actions))
+
+    def _poll_watches(self) -> None:
+        """What the kernel says of a hang after we killed it: its own timeout may come a minute later."""
+        for watched in self._watches:
+            found = attribute(watched.watch.poll(), watched.pid).own
+            if found:
+                self._note("kernel", case=watched.case, lines=[event.text for event in found])
+        self._watches = [watched for watched in self._watches if not watched.watch.done]
 
     def _do(self, case: Case, actions: list[health.Action]) -> None:
         while actions:
@@ -121,6 +158,9 @@ class Gate:
             elif isinstance(action, health.CloseIncident):
                 known = (*device.incidents, action.incident)
                 self._devices[self._current] = device = replace(device, incidents=known)
+            elif isinstance(action, health.WatchKernelLog) and self._mark is not None:
+                watch = self._log.watch(self._mark, action.seconds)
+                self._watches.append(_Watched(action.case, action.pid, watch))
             elif isinstance(action, health.Block):
                 self._note("device", device=self._current, event="condemned", reason=action.reason)
             if event is not None:
@@ -156,9 +196,13 @@ def _reset(action: health.RunReset) -> health.ResetEnded:
     return health.ResetEnded(done.returncode == 0, time.monotonic(), done.stderr.decode("utf-8", "replace")[-300:])
 
 
-def _device_name(facts: Mapping[str, Any]) -> str:
-    """The name a device is locked by: its PCI address when known, else the kind and index torch uses."""
-    device = str(facts["device"]) if "device" in facts else CPU
-    if device == CPU:
+def _device_name(host: HostFacts, case: Case, facts: Mapping[str, Any]) -> str:
+    """The name a device is locked by: its PCI address where it is known, else what torch calls it."""
+    kind = str(facts["device"]) if "device" in facts else CPU
+    if kind == CPU or case.device == CPU:
         return CPU
-    return str(facts["pci"]) if "pci" in facts else device
+    wanted = kind if case.device == "auto" else case.device
+    try:
+        return pin(host, wanted, os.environ, hip=kind == "rocm").name
+    except UserError:
+        return wanted  # torch sees a device that /sys does not show (WSL, a container)

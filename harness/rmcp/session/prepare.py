@@ -13,6 +13,8 @@ from rmcp.matrix.find import find_matrices, find_matrix
 from rmcp.matrix.load import load_matrix, load_text
 from rmcp.matrix.model import Case
 from rmcp.matrix.select import select, shard
+from rmcp.outcome.words import Verdict
+from rmcp.runs.fold import is_poison
 from rmcp.runs.model import Run
 from rmcp.runs.reader import load_run, outstanding
 from rmcp.session.options import RunOptions
@@ -45,7 +47,7 @@ def _fresh(matrix: Matrix, options: RunOptions) -> Prepared:
 
 def _narrow(matrix: Matrix, cases: tuple[Case, ...], options: RunOptions) -> tuple[Case, ...]:
     if options.select is not None:
-        cases = select(cases, options.select)
+        cases = select(cases, options.select, matrix.names)
     if options.shard is not None:
         cases = shard(cases, options.shard)
     if options.cases:
@@ -74,10 +76,13 @@ def _resumed(options: RunOptions) -> Prepared:
     recorded = run.manifest.get("matrix") or {}
     if "text" not in recorded:
         raise UserError(f"run {run.id} did not record its matrix, so it cannot be resumed")
-    matrix = load_text(recorded["text"], str(recorded.get("path") or run.path / "matrix.yaml"))
+    matrix = load_text(recorded["text"], str(recorded.get("path") or run.path / "matrix.yaml"), beside=True)
     profile = run.manifest.get("options", {}).get("profile")
     planned = {case.key: case for case in expand(matrix, options.profile or profile).cases}
-    wanted = outstanding(run, options.force)
+    poison = {case.key for case in run.cases if is_poison(case.attempts)} if not options.force else set()
+    # Killed between a case's END and its verdict: the narrow case is run again rather than judged from the record.
+    unjudged = [case.key for case in run.cases if case.attempts and case.verdict is Verdict.NO_VERDICT]
+    wanted = list(dict.fromkeys([*outstanding(run, options.force), *(key for key in unjudged if key not in poison)]))
     lost = [key for key in wanted if key not in planned]
     if lost:
         raise UserError(

@@ -81,7 +81,7 @@ def _matrix_of(run: Run | None) -> Matrix:
     """The matrix that the run recorded, or an empty one, which expects every case to pass."""
     recorded: Mapping[str, Any] = (run.manifest.get("matrix") if run is not None else None) or {}
     if run is not None and "text" in recorded:
-        return load_text(str(recorded["text"]), str(recorded.get("path") or run.path / "matrix.yaml"))
+        return load_text(str(recorded["text"]), str(recorded.get("path") or run.path / "matrix.yaml"), beside=True)
     text = f"rmcp: {MATRIX_FORMAT}\nname: probes\n"
     here = Path.cwd()
     return Matrix("probes", here / "probes.yaml", here, text, hashlib.sha256(text.encode()).hexdigest(), Patch(), ())

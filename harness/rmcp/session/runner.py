@@ -145,7 +145,3 @@ class CaseRunner:
         if found is None:
             found = self._needs[need.expression] = compile_expression(need.expression, self._matrix.names)
         return found
-
-    def unused_expectations(self) -> list[str]:
-        """Expectations that matched no case that ran, with their position."""
-        return self._expectations.unused()
