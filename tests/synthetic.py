@@ -77,9 +77,7 @@ def attempt(number: int = 1, outcome: Outcome = Outcome.PASS, **changes: Any) ->
         "cause": cause,
         "signal": signal,
         "exit_code": None if signal else 0,
-        "signature": ""
-        if outcome is Outcome.PASS
-        else f"{outcome}|{cause}|{signal or ''}|hip|naive_conv_fwd|sync",
+        "signature": "" if outcome is Outcome.PASS else f"{outcome}|{cause}|{signal or ''}|hip|naive_conv_fwd|sync",
         "message": message,
         "phase": phases[ended - 1][0],
         "phases": phases[:ended],
@@ -225,12 +223,7 @@ def large(count: int, seed: int = 1, runtime: str = "this", fail: float = 0.15) 
         "env": [f"env{i}" for i in range(10)],
         "memory_format": ["contiguous", "channels_last"],
         "dtype": ["float32", "float16", "bfloat16"],
-        "shape": [
-            f"c{c}-h{h}-k{k}"
-            for c in (3, 16, 32, 64, 128, 256)
-            for h in range(7, 231, 4)
-            for k in (1, 3, 5, 7)
-        ],
+        "shape": [f"c{c}-h{h}-k{k}" for c in (3, 16, 32, 64, 128, 256) for h in range(7, 231, 4) for k in (1, 3, 5, 7)],
     }
     shapes = -(-count // 60)
     axes["shape"] = axes["shape"][:shapes] + [f"s{i}" for i in range(max(0, shapes - len(axes["shape"])))]
@@ -241,8 +234,13 @@ def large(count: int, seed: int = 1, runtime: str = "this", fail: float = 0.15) 
         ) or dice.random() < fail / 4
         outcome = dice.choice(ways) if bad else Outcome.PASS
         named = {"runtime": runtime, **dict(zip(axes, values, strict=True))}
+        seconds = round(dice.lognormvariate(-4, 0.7), 6)
         yield case(
-            named, outcome, attempts=(attempt(1, outcome, duration_s=round(dice.lognormvariate(0, 0.7), 3)),)
+            named,
+            outcome,
+            attempts=(
+                attempt(1, outcome, duration_s=round(dice.lognormvariate(0, 0.7), 3), metrics={"median_s": seconds}),
+            ),
         )
 
 
@@ -286,14 +284,10 @@ def pair_of_every_change(seed: int = 2) -> tuple[list[CaseRecord], list[CaseReco
                 continue
             one = attempt(1, outcome)
             if name == "signature" and index:
-                one = attempt(
-                    1, outcome, signature="crash|segfault|SIGSEGV|torch|im2col|launch", cause=Cause.SEGFAULT
-                )
+                one = attempt(1, outcome, signature="crash|segfault|SIGSEGV|torch|im2col|launch", cause=Cause.SEGFAULT)
             if name == "perf":
                 times = [round((0.01 + 0.02 * index) * dice.uniform(0.95, 1.05), 5) for _ in range(9)]
                 one = attempt(1, outcome, metrics={"median_s": sorted(times)[4], "samples_s": times})
             more = {"attempts": (one,)} if outcome not in (Outcome.UNSUPPORTED, Outcome.BLOCKED) else {}
-            sides[index].append(
-                case({"runtime": runtime, "dtype": "float32", "shape": name}, outcome, **more)
-            )
+            sides[index].append(case({"runtime": runtime, "dtype": "float32", "shape": name}, outcome, **more))
     return sides

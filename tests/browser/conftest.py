@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import synthetic
+
 from rmcp.compare import compare
 from rmcp.report.comparison import write_comparison
 from rmcp.report.html import write_html

@@ -306,8 +306,18 @@ def test_print_and_no_javascript(open_page: OpenPage, run_page: Path) -> None:
 
 def test_an_empty_run(open_page: OpenPage, tmp_path: Path) -> None:
     import synthetic
+
     from rmcp.report.html import write_html
 
     write_html(synthetic.run_of([]), tmp_path / "r.html")
     page = open_page(tmp_path / "r.html")
     assert page.locator("h1").inner_text() == "The run has no cases."
+
+
+def test_a_filter_without_hits_does_not_unroll_the_grid(open_page: OpenPage, run_page: Path) -> None:
+    page = open_page(run_page)
+    fill(page, "outcome == nothing")
+    until(page, "document.querySelector('#shown').textContent", "0 of 500 cases")
+    fill(page, "is:failed or is:expected")
+    until(page, "document.querySelector('#shown').textContent", "500 cases")
+    assert page.locator(".grid-body [role=row]").count() < 100

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import synthetic
 from conftest import OpenPage
+
 from rmcp.compare import compare
 from rmcp.outcome.words import Outcome
 from rmcp.report.comparison import write_comparison

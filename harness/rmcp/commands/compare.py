@@ -16,15 +16,9 @@ _UNEXPECTED = 1  # exit code of a comparison that --fail-on refuses
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Options of `rmcp compare`."""
-    parser.add_argument(
-        "runs", nargs="+", metavar="RUN", help="run directories, run ids or latest, oldest first"
-    )
-    parser.add_argument(
-        "--baseline", metavar="NAME", help="side that the others are held against (default: the first)"
-    )
-    parser.add_argument(
-        "--by", metavar="AXIS", help="compare the values of this axis (one run: its compare axis)"
-    )
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="run directories, run ids or latest, oldest first")
+    parser.add_argument("--baseline", metavar="NAME", help="side that the others are held against (default: the first)")
+    parser.add_argument("--by", metavar="AXIS", help="compare the values of this axis (one run: its compare axis)")
     parser.add_argument(
         "--fail-on",
         metavar="CHANGE[,...]",
@@ -34,12 +28,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format", choices=("text", "html", "markdown", "json"), default="text", help="default: %(default)s"
     )
-    parser.add_argument(
-        "--out", "-o", type=Path, metavar="FILE", help="write there instead of to standard output"
-    )
-    parser.add_argument(
-        "--limit", type=int, default=50, metavar="N", help="rows listed as text (default: %(default)s)"
-    )
+    parser.add_argument("--out", "-o", type=Path, metavar="FILE", help="write there instead of to standard output")
+    parser.add_argument("--limit", type=int, default=50, metavar="N", help="rows listed as text (default: %(default)s)")
     parser.add_argument(
         "--reports", type=Path, default=Path("reports"), metavar="DIR", help="where run ids are looked up"
     )
@@ -49,10 +39,12 @@ def run(args: argparse.Namespace) -> int:
     """Print or write the comparison; 1 when --fail-on finds its change."""
     from rmcp.compare import compare
     from rmcp.report.comparison_text import counted
+    from rmcp.report.files import without_collection
 
     wanted = changes_of(args.fail_on)
-    sides = _sides(args.runs, args.by, args.reports)
-    comparison = compare(sides, args.baseline or 0, args.by)
+    with without_collection():
+        sides = _sides(args.runs, args.by, args.reports)
+        comparison = compare(sides, args.baseline or 0, args.by)
     _write(comparison, args)
     return _UNEXPECTED if wanted and counted(comparison, wanted) else 0
 

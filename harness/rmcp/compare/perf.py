@@ -11,8 +11,8 @@ from rmcp.compare.model import Speed
 
 _LEAST_SAMPLES = 5  # below, a bootstrap of a median says nothing
 _FLOOR = 1.10  # times of one program on one machine wobble by several per cent
-_RESAMPLES = 400
-_ROWS = 1_000  # rows that enter a side's interval; more narrows it by little and costs seconds
+_RESAMPLES = 200
+_ROWS = 400  # rows that enter a side's interval; more narrows it by little and costs seconds
 _SEED = 20_260_101
 
 

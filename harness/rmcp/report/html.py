@@ -8,7 +8,7 @@ from pathlib import Path
 from rmcp.report.bundle import page, table, top
 from rmcp.report.columns import pack
 from rmcp.report.facts import started_of, title_of
-from rmcp.report.files import write_atomically
+from rmcp.report.files import without_collection, write_atomically
 from rmcp.report.payload import evidence_of, index_of
 from rmcp.report.plain import one_line
 from rmcp.report.tally import Tally, is_bad, tally
@@ -73,4 +73,5 @@ def render_html(run: Run, counted: Tally | None = None) -> Iterator[bytes]:
 
 def write_html(run: Run, path: Path, counted: Tally | None = None) -> None:
     """Write the run page atomically."""
-    write_atomically(path, render_html(run, counted))
+    with without_collection():
+        write_atomically(path, render_html(run, counted))

@@ -41,7 +41,7 @@ export class CompareView extends View {
         table.names.set(`seconds.${key}`, { nums: Float64Array.from(this.cells[i].ms, (ms) => ms / 1000) });
       }
     });
-    table.names.set('_rank', { nums: Float64Array.from(index.change.codes) });
+    table.names.set('_rank', { nums: Float64Array.from(index.change.codes), ranked: true });
     this.classes = Array.from(this.change.codes, (code) => { const css = LOOKS[pool[code]][0]; return css === 'plain' ? 'passed' : css; });
     // One bit per change class, so that a tab is one test per row.
     this.bits = new Int32Array(table.n);
@@ -128,15 +128,24 @@ export class CompareView extends View {
     super.update(names);
   }
 
-  tabs() {
-    const totals = new Array(this.names.length).fill(0);
-    let changed = 0;
-    const unchanged = this.names.indexOf('unchanged');
-    for (let row = 0; row < this.bits.length; row++) {
-      if (this.change.codes[row] !== unchanged) changed++;
-      else totals[unchanged]++;
-      for (let code = 0; code < unchanged; code++) if ((this.bits[row] >> code) & 1) totals[code]++;
+  // Rows per class and rows that changed at all; they do not depend on the filter.
+  totals() {
+    if (!this.counted) {
+      const totals = new Array(this.names.length).fill(0);
+      let changed = 0;
+      const unchanged = this.names.indexOf('unchanged');
+      for (let row = 0; row < this.bits.length; row++) {
+        if (this.change.codes[row] !== unchanged) changed++;
+        else totals[unchanged]++;
+        for (let code = 0; code < unchanged; code++) if ((this.bits[row] >> code) & 1) totals[code]++;
+      }
+      this.counted = [totals, changed];
     }
+    return this.counted;
+  }
+
+  tabs() {
+    const [totals, changed] = this.totals();
     const classes = this.names.map((name, code) => ({ id: name, title: name, number: totals[code] })).filter((tab) => tab.number);
     return [
       { id: 'rows', title: 'Changed', number: changed }, ...classes,

@@ -75,7 +75,9 @@ export class Grid {
   draw() {
     const height = this.rowHeight();
     const first = Math.max(0, Math.floor(this.node.scrollTop / height) - SPARE);
-    const last = Math.min(this.entries.length, Math.ceil((this.node.scrollTop + this.node.clientHeight) / height) + SPARE);
+    // Never more rows than fit the window, whatever height a layout gives the grid for a moment.
+    const seen = Math.min(this.node.clientHeight, 2 * innerHeight);
+    const last = Math.min(this.entries.length, Math.ceil((this.node.scrollTop + seen) / height) + SPARE);
     const needed = Math.max(0, last - first);
     while (this.rows.length < needed) this.addRow();
     while (this.rows.length > needed + 40) this.rows.pop().remove();

@@ -28,7 +28,7 @@ export class RunView extends View {
     table.numeric('seconds', index.ms.map((ms) => ms / 1000));
     table.numeric('attempts', index.attempts);
     table.numeric('rss_mib', index.rss);
-    table.numeric('_rank', index.bad.map((bad, row) => (bad ? 0 : this.needsLook(row) ? 1 : 2)));
+    table.names.set('_rank', { nums: Float64Array.from(index.bad, (bad, row) => (bad ? 0 : this.needsLook(row) ? 1 : 2)), ranked: true });
     const css = this.outcome.pool.map((name) => words.of(name).css);
     this.classes = Array.from(this.outcome.codes, (code) => css[code]);
   }

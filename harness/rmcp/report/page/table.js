@@ -129,7 +129,7 @@ export class Table {
     const column = source.columns ? source.columns[0] : source;
     const nums = column.nums || this.ranks(column);
     // One number holds rank and row, so that the engine's fast numeric sort does all the work.
-    const distinct = column.nums ? [...new Set(nums)].sort((a, b) => a - b) : null;
+    const distinct = column.nums && !column.ranked ? [...new Set(nums)].sort((a, b) => a - b) : null;
     const rankOf = distinct ? new Map(distinct.map((value, rank) => [value, rank])) : null;
     for (let i = 0; i < total; i++) {
       const rank = rankOf ? rankOf.get(nums[rows[i]]) : nums[rows[i]];

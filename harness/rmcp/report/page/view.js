@@ -82,11 +82,11 @@ export class View {
     this.group.value = this.state.get('g');
     const source = this.group.value ? this.groupSource(this.group.value) : null;
     this.grid.sorted(name, minus === '-');
+    this.panel.classList.toggle('nothing', !rows.length);
     this.grid.show(source && source.codes ? this.grouped(rows, source) : rows);
     this.cursor = -1;
     const all = this.table.n;
     this.shown.textContent = rows.length === all ? plural(all, this.noun()) : `${count(rows.length)} of ${plural(all, this.noun())}`;
-    this.panel.classList.toggle('nothing', !rows.length);
   }
 
   groupSource(name) { return this.table.names.get(name); }
