@@ -7,6 +7,7 @@ import json
 import sys
 
 import pytest
+
 from rmcp.cli import main
 from rmcp.outcome.advice import BY_CAUSE, BY_PATTERN, advice_for
 from rmcp.outcome.patterns import PATTERNS, RUNTIME_ERRORS

@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
+
 from rmcp.outcome.recognise import recognise
 
 CORPUS = os.environ.get("RMCP_CRASH_CORPUS", "")

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from rmcp.device.kernel_events import parse
 from rmcp.isolation.attempt import (
     Attempt,

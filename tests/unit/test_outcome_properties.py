@@ -8,6 +8,7 @@ import time
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+
 from rmcp.outcome import scan
 from rmcp.outcome.patterns import PATTERNS, Rank
 from rmcp.outcome.recognise import _needles, recognise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from rmcp.outcome.patterns import BENIGN, PATTERNS, RUNTIME_ERRORS, Rank
 from rmcp.outcome.recognise import recognise
 from rmcp.outcome.words import Cause
@@ -693,6 +694,17 @@ NEGATIVE = [
 
 # What people write around their logs.
 REPORTS = [
+    ("comfyui.service: Main process exited, code=dumped, status=11/SEGV", "segfault"),
+    ("May 01 10:00:00 box systemd[1]: llm.service: Main process exited, code=dumped, status=6/ABRT", "unknown_abort"),
+    (
+        "python: /build/clr/hipamd/src/hip_code_object.cpp:762: hip::StatCO::addFatBinary(const void*, bool): Assertion `err == hipSuccess' failed.",
+        "unknown_abort",
+    ),
+    ("- **Exception Message:** torch.AcceleratorError: HIP error: invalid argument", "python_exception_other"),
+    (
+        "`torch.AcceleratorError: HIP error: unspecified launch failure\nSearch for hipErrorLaunchFailure' in https://rocm.docs.amd.com for more information.",
+        "python_exception_other",
+    ),
     (
         "2024-10-14 01:39:49 | ERROR | stderr | [rank0]: RuntimeError: NCCL error: unhandled cuda error",
         "python_exception_other",

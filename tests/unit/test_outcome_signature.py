@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from rmcp.outcome.fingerprint import RELEASES, runtime_of_line, runtimes, source_line, warning
 from rmcp.outcome.signature import cluster, normalise, normalise_kernel, same, signature_of
 from rmcp.outcome.words import Cause, Outcome

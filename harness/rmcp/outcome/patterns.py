@@ -567,18 +567,18 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "told-segfault", Cause.SEGFAULT,
-        r"terminated (?:with|by) signal(?: SIGSEGV| 11\b)|exited (?:with (?:code|status) (?:139|-11)|on signal 11)\b|died with <Signals\.SIGSEGV|signal: segmentation fault|\(?exitcode: -11\b|died \(-11\)"
+        r"terminated (?:with|by) signal(?: SIGSEGV| 11\b)|exited (?:with (?:code|status) (?:139|-11)|on signal 11)\b|died with <Signals\.SIGSEGV|code=(?:dumped|killed), status=11/SEGV|signal: segmentation fault|\(?exitcode: -11\b|died \(-11\)"
         r"|killed by signal: Segmentation fault|exit code:? -11\b|Worker \S+ pid \d+ died, exit code: -11",
-        ("terminated ", "signal: segm", "exitcode: -11", "died", "killed by signal", "exit code", "exited with", "exited on"),
+        ("terminated ", "signal: segm", "exitcode: -11", "died", "killed by signal", "exit code", "exited with", "exited on", "status="),
         "torch.multiprocessing.spawn.ProcessExitedException: process 0 terminated with signal SIGSEGV",
         "torch.multiprocessing, torch elastic, ollama, vLLM", "process", rank=Rank.WEAK, fields={"signal": "SIGSEGV"},
         expect={"signal": "SIGSEGV"},
     ),
     Pattern(
         "told-abort", Cause.UNKNOWN_ABORT,
-        r"terminated (?:with|by) signal(?: SIGABRT| 6\b)|exited (?:with (?:code|status) (?:134|-6)|on signal 6)\b|died with <Signals\.SIGABRT|signal: aborted|\(?exitcode: -6\b|died \(-6\)"
+        r"terminated (?:with|by) signal(?: SIGABRT| 6\b)|exited (?:with (?:code|status) (?:134|-6)|on signal 6)\b|died with <Signals\.SIGABRT|code=(?:dumped|killed), status=6/ABRT|signal: aborted|\(?exitcode: -6\b|died \(-6\)"
         r"|killed by signal: Aborted|exit code:? -6\b",
-        ("terminated ", "signal: abor", "exitcode: -6", "died", "killed by signal", "exit code", "exited with", "exited on"),
+        ("terminated ", "signal: abor", "exitcode: -6", "died", "killed by signal", "exit code", "exited with", "exited on", "status="),
         "Error: llama runner process has terminated: signal: aborted (core dumped)",
         "torch.multiprocessing, torch elastic, ollama, vLLM", "process", rank=Rank.WEAK, fields={"signal": "SIGABRT"},
         expect={"signal": "SIGABRT"},
@@ -587,7 +587,7 @@ PATTERNS: tuple[Pattern, ...] = (
         "told-kill", Cause.CPU_OOM_KILL,
         r"terminated (?:with|by) signal(?: SIGKILL| 9\b)|died with <Signals\.SIGKILL|signal: killed|\(?exitcode: -9\b|died \(-9\)"
         r"|killed by signal: Killed|exit code:? -9\b",
-        ("terminated ", "signal: kill", "exitcode: -9", "died", "killed by signal", "exit code", "exited with", "exited on"),
+        ("terminated ", "signal: kill", "exitcode: -9", "died", "killed by signal", "exit code", "exited with", "exited on", "status="),
         "RuntimeError: DataLoader worker (pid 4711) is killed by signal: Killed.",
         "torch.multiprocessing, torch elastic, ollama, vLLM", "process", rank=Rank.WEAK, fields={"signal": "SIGKILL"},
         expect={"signal": "SIGKILL"},
