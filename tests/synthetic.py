@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import itertools
 import random
@@ -211,9 +212,9 @@ def store_texts(run: Run, texts: Mapping[str, str]) -> Run:
             for name, text in files.items():
                 if text:
                     (run.path / relative / name).write_bytes(text.encode("utf-8", "surrogatepass"))
-            attempts.append(AttemptRecord(**{**vars(one), "directory": relative}))
-        cases.append(CaseRecord(**{**vars(item), "attempts": tuple(attempts)}))
-    return Run(**{**vars(run), "cases": tuple(cases)})
+            attempts.append(dataclasses.replace(one, directory=relative))
+        cases.append(dataclasses.replace(item, attempts=tuple(attempts)))
+    return dataclasses.replace(run, cases=tuple(cases))
 
 
 def large(count: int, seed: int = 1, runtime: str = "this", fail: float = 0.15) -> Iterator[CaseRecord]:
@@ -242,12 +243,6 @@ def large(count: int, seed: int = 1, runtime: str = "this", fail: float = 0.15) 
                 attempt(1, outcome, duration_s=round(dice.lognormvariate(0, 0.7), 3), metrics={"median_s": seconds}),
             ),
         )
-
-
-def changed(seed: int = 2, **changes: Any) -> Run:
-    """The twin of a small run, under another runtime, in which every change class occurs."""
-    before, after = pair_of_every_change(seed)
-    return run_of(after, **changes) if changes.pop("after", True) else run_of(before, **changes)
 
 
 # (name, what it was, what it is); None: not in that run. Together they hold every change class.
