@@ -12,11 +12,11 @@ from typing import Any, NoReturn
 
 import pytest
 from _pytest.runner import runtestprotocol  # what every plugin that runs items itself uses; there is no other door
-from rmcp_torch import child as child_module
-from rmcp_torch.guard import ChildEnds
 
 from rmcp.pytest_plugin.isolated_crash import Crash, Hang
 from rmcp.pytest_plugin.isolated_wire import Voice, clean, flush_streams, warning_to_wire
+from rmcp_torch import child as child_module
+from rmcp_torch.guard import ChildEnds
 
 _HIGH_FDS = (900, 700, 400)  # above what `closerange(3, 256)` and its kind reach, below the usual limit of 1024
 

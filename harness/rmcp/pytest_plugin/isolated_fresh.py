@@ -14,13 +14,13 @@ from collections.abc import Generator
 from typing import Any, NoReturn
 
 import pytest
-from rmcp_torch import child as child_module
-from rmcp_torch import ladder, linux
-from rmcp_torch.guard import ChildEnds, fork_child
 
 from rmcp.pytest_plugin.isolated_child import detach, live
 from rmcp.pytest_plugin.isolated_watch import TestWatch
-from rmcp.pytest_plugin.isolated_wire import flush_streams
+from rmcp.pytest_plugin.isolated_wire import Voice, flush_streams
+from rmcp_torch import child as child_module
+from rmcp_torch import ladder, linux
+from rmcp_torch.guard import ChildEnds, fork_child
 
 VARIABLE = "RMCP_ISOLATED_FRESH"
 _START_S = 120.0  # interpreter, imports of the test's module and collection; `import torch` alone takes seconds
@@ -130,6 +130,8 @@ class FreshHooks:
     def pytest_runtest_protocol(self, item: pytest.Item) -> None:
         """From here on the same as in a forked child."""
         self._config.pluginmanager.unregister(self)
+        flush_streams()
+        Voice(self._ends).send_and_wait({"t": "cut", "when": "start"})  # what pytest's start wrote is not the test's
         self._ends.send({"t": "deadline", "seconds": self._order["timeout"]})
         live(self._ends, item, None, self._order["memory"], fresh=True)
 

@@ -15,15 +15,15 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 import pytest
-from rmcp_torch import child as child_module
-from rmcp_torch import ladder, linux
-from rmcp_torch.frames import Decoder
-from rmcp_torch.guard import Child, ChildEnds, fork_child
 
 from rmcp.pytest_plugin.isolated_child import detach, live, save_coverage, to_wire
 from rmcp.pytest_plugin.isolated_virgin import Virginity
 from rmcp.pytest_plugin.isolated_watch import TestWatch
 from rmcp.pytest_plugin.isolated_wire import Voice, flush_streams, warning_to_wire
+from rmcp_torch import child as child_module
+from rmcp_torch import ladder, linux
+from rmcp_torch.frames import Decoder
+from rmcp_torch.guard import Child, ChildEnds, fork_child
 
 _COMMAND_BYTES = 64 * 1024
 

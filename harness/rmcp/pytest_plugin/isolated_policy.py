@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from rmcp_torch import linux
 
 from rmcp.errors import UserError
 from rmcp.pytest_plugin.options import parse_size
+from rmcp_torch import linux
 
 MARK = "rmcp_isolated"
 _DEFAULT_S = 600.0  # far above any unit test, and a hung run still ends

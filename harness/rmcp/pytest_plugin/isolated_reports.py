@@ -61,7 +61,7 @@ def judged(seen: Seen, number: int = 1) -> tuple[Attempt, Judgement]:
     broken = result.get("broken")
 
     def whole(name: str, rest: Captured) -> Captured:
-        parts = [captured_from(output[name]).data() for output in seen.outputs.values()]
+        parts = [captured_from(seen.outputs[when][name]).data() for when in PHASES if when in seen.outputs]
         return Captured(tail=b"".join(parts) + rest.data())
 
     attempt = replace(attempt, stdout=whole("stdout", attempt.stdout), stderr=whole("stderr", attempt.stderr))

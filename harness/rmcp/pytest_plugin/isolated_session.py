@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from rmcp_torch import linux
 
 from rmcp.errors import UserError
 from rmcp.isolation.evidence import captured_from
@@ -25,6 +24,7 @@ from rmcp.pytest_plugin.isolated_virgin import Virginity
 from rmcp.pytest_plugin.isolated_wire import restored, warning_from_wire
 from rmcp.pytest_plugin.isolated_workers import kill_workers, worker_pids
 from rmcp.pytest_plugin.workers import is_controller, is_worker, stop_workers
+from rmcp_torch import linux
 
 NAME = "rmcp-isolated"
 _DEADLINE = pytest.StashKey[float]()

@@ -62,6 +62,9 @@ class TestWatch(Watch):
             self._cut(str(message.get("when")))
             self.reports.append(message["report"])
             self.child.command({"t": "go"})
+        elif kind == "cut":
+            self._cut(str(message.get("when")))
+            self.child.command({"t": "go"})
         elif kind == "extra" and len(self.extras) < _MANY:
             self.extras.append(message["report"])
         elif kind == "warning" and len(self.warnings) < _MANY:

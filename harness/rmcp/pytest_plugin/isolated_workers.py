@@ -7,6 +7,7 @@ import signal
 from typing import Any
 
 import pytest
+
 from rmcp_torch import linux
 
 
