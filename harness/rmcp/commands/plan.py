@@ -60,6 +60,11 @@ def _plan(path: Path, args: argparse.Namespace) -> int:
     plan = expand(matrix, args.profile)
     if args.explain:
         print(plan.why(args.explain))
+        for case in plan.cases:
+            if args.explain in (case.id, case.key):
+                from rmcp.runtimes.describe import start_command
+
+                print(f"started as: {start_command(case, mounts=[plan.matrix.directory])} zygote ...")
         return 1
     if args.after:
         _after(plan, args.after, args.out)

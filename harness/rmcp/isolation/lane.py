@@ -18,6 +18,7 @@ from rmcp.isolation.pool import MAX_LIVE, Live, plan_pool
 from rmcp.isolation.zygote_process import ZygoteGone, ZygoteProcess
 from rmcp.matrix.model import Case
 from rmcp.runtimes.argv import Launch, launch
+from rmcp.runtimes.available import why_not
 from rmcp_torch import ladder
 from rmcp_torch import linux as target_linux
 from rmcp_torch.workloads.registry import TORCH_FREE
@@ -152,6 +153,9 @@ class Lane:
                     self._failed.setdefault(name, []).append(failed.attempt)
 
     def _start(self, case: Case, level: str) -> ZygoteProcess:
+        missing = why_not(case.runtime)
+        if missing is not None:
+            raise _StartFailed(Attempt(harness=f"runtime {case.runtime.name}: {missing}", level=level))
         try:
             plan = launch(
                 case.runtime, case.env, base_env=self._options.base_env, package_dir=PACKAGE_DIR,

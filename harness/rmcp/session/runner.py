@@ -97,7 +97,12 @@ class CaseRunner:
             raise
         events, lines = self._gate.window(attempt)
         judgement = judge(
-            attempt, kernel=events, device_events=self._gate.incidents(started), silent_s=case.timeout.silent
+            attempt,
+            kernel=events,
+            device_events=self._gate.incidents(started),
+            silent_s=case.timeout.silent,
+            case_id=case.id,
+            meant_rocm=str(self._facts.runtime(case).get("rocm") or ""),
         )
         directory = self._store(case, attempt, judgement.outcome, lines)
         record = record_from(attempt, judgement, directory)
