@@ -64,7 +64,7 @@ def _plan(path: Path, args: argparse.Namespace) -> int:
             if args.explain in (case.id, case.key):
                 from rmcp.runtimes.describe import start_command
 
-                print(f"started as: {start_command(case, mounts=[plan.matrix.directory])} zygote ...")
+                print(f"started as: {start_command(case, mounts=[plan.matrix.directory])}")
         return 1
     if args.after:
         _after(plan, args.after, args.out)
