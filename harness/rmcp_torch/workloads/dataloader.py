@@ -32,7 +32,8 @@ def run(
     ctx.phase("setup")
     count = int(batches) * int(batch)
     numbers = torch.arange(count, dtype=torch.float32)
-    images = numbers.view(-1, 1, 1, 1).expand(count, 3, int(edge), int(edge))
+    # A storage of its own: torch 1.13 cannot send two tensors that share one to a spawned worker.
+    images = numbers.view(-1, 1, 1, 1).expand(count, 3, int(edge), int(edge)).contiguous()
     if use_device_first:
         torch.ones(8, device=ctx.device).add_(1.0).sum().item()
     loader = DataLoader(
