@@ -104,6 +104,16 @@ def test_deepbench_is_the_published_list_without_duplicates():
     assert set(found) == wanted
 
 
+def test_the_selftest_has_every_fault_and_expects_each():
+    from rmcp_torch.workloads.faults import KINDS
+
+    matrix = load_matrix(FOLDER / "selftest.yaml")
+    faults = {value.name: value.patch.args["kind"] for value in matrix.axes[0].values}
+    assert set(faults.values()) == set(KINDS)
+    passing = {name for name in faults if not any(rule.where.matches({"fault": name}) for rule in matrix.expect)}
+    assert passing == {"none", "flood", "fill-scratch", "delete-folder", "numbers-right", "unsupported"}
+
+
 def test_the_yolo_network_has_the_convolutions_of_its_block():
     """The catalogue's C2f rows follow from the block's definition: n bottlenecks at width c and c/2."""
     found = {(args["c"], args["k"], args["kernel"], args["h"]) for args in shapes("yolov8n").values()}

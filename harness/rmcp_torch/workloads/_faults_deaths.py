@@ -179,13 +179,6 @@ def _write_all(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
-def oom_killed(ctx: Any) -> None:
-    """Die by SIGKILL like a victim of the kernel's OOM killer, without its log line."""
-    os.write(2, b"about to allocate more than there is\n")
-    os.kill(os.getpid(), signal.SIGKILL)
-    time.sleep(1.0)
-
-
 KINDS: Dict[str, Callable[..., Any]] = {
     "segfault": segfault,
     "stack-overflow": stack_overflow,
@@ -201,5 +194,4 @@ KINDS: Dict[str, Callable[..., Any]] = {
     "close-and-abort": close_and_abort,
     "garbage": garbage_and_leave,
     "flood-abort": flood_and_abort,
-    "oom-killed": oom_killed,
 }
