@@ -6,7 +6,7 @@ import itertools
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rmcp.commands.explain import run as explain_command
@@ -15,6 +15,8 @@ from rmcp.diagnose.explain import explanations, to_json, to_text
 from rmcp.diagnose.exploring import explore_signature, new_shapes
 from rmcp.diagnose.expression import quoted
 from rmcp.diagnose.features import Version, facts_of, features_of
+from rmcp.diagnose.policy import compile_policy
+from rmcp.diagnose.policy_files import decision_page, policy_text
 from rmcp.diagnose.probe import Budget
 from rmcp.diagnose.probing import ProbeResult
 from rmcp.diagnose.stability import Change, Rate, compare_rates, stability_of
@@ -24,6 +26,7 @@ from rmcp.matrix.expressions import compile_expression
 from rmcp.matrix.facts import known_names
 from rmcp.outcome.words import Cause, Outcome
 from rmcp.runs.model import AttemptRecord, CaseRecord, Run
+from rmcp_torch.workarounds.policy import parse
 
 AXES = ("runtime", "env", "shape")
 SIGNATURE = "crash|aperture_violation|SIGABRT"
@@ -208,3 +211,53 @@ def test_correction_grows_with_the_number_of_flaky_rows():
 
 def test_the_command_is_wired():
     assert callable(explain_command)
+
+
+words = st.sampled_from(["a", "5.2", "5.10", "x y", "no", "*", "in", "7"])
+values = st.one_of(st.integers(-3, 70), st.booleans(), words, st.none(), st.lists(st.integers(0, 3), max_size=2))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_any_run_can_be_explained(tmp_path_factory, data):
+    """Whatever names, values and outcomes a run holds: nothing is raised, and every expression is true of its rule."""
+    cases = []
+    for number in range(data.draw(st.integers(0, 14))):
+        axes = {"env": data.draw(words), "shape": data.draw(words)}
+        args = data.draw(st.dictionaries(st.sampled_from(["c", "h", "w", "k", "n", "kernel", "dtype"]), values))
+        ends = data.draw(st.lists(st.sampled_from(list(Outcome)), max_size=3))
+        attempts = tuple(
+            AttemptRecord(i + 1, end, signature=data.draw(st.sampled_from(["", "s|1", "t"])))
+            for i, end in enumerate(ends)
+        )
+        env = data.draw(st.dictionaries(st.sampled_from(["A", "B"]), st.sampled_from([None, "0", "1"])))
+        last = ends[-1] if ends else Outcome.NOT_RUN
+        cases.append(
+            CaseRecord(
+                f"m[{number}]",
+                str(number),
+                str(number),
+                "w",
+                axes,
+                args,
+                env,
+                {"name": "this"},
+                last,
+                attempts=attempts,
+            )
+        )
+    found = study(Run("r", tmp_path_factory.getbasetemp(), {}, tuple(cases)))
+    rules = {signature: found.localise(signature) for signature in found.signatures()}
+    told, share = explanations(found, rules), coverage_of(found, rules)
+    json.dumps(to_json(told, share), allow_nan=False)
+    assert to_text(told, share)
+    compiled = compile_policy(found, told)
+    parse(json.loads(policy_text(compiled, "2030-01-01", "r")))
+    assert decision_page(compiled, "r")
+    for e in told:
+        if e.expression:
+            names = known_names({"env": "", "shape": ""}, {n for c in cases for n in c.args})
+            test = compile_expression(e.expression, names)
+            for index, case in enumerate(cases):
+                inside = bool(e.finding.hypothesis.mask >> index & 1)
+                assert test.matches({"id": case.id, **case.args, **case.axes}) is inside, e.expression

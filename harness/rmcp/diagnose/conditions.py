@@ -74,23 +74,33 @@ def _by_values(found: Study, explanation: Explanation, atom: Atom) -> dict[str, 
     cells = [cell for cell in found.cells if cell.record is not None]
     names = sorted({name for cell in cells for name in cell.case.args if name in NAMES})
     for name in names:
-        yes = {cell.case.args.get(name) for cell in cells if atom.holds(cell.features)}
-        no = {cell.case.args.get(name) for cell in cells if not atom.holds(cell.features)}
-        plain = all(isinstance(v, (int, str)) and not isinstance(v, bool) for v in yes)
-        if yes and no and plain and not yes & no:
+        yes = {_hashable(cell.case.args.get(name)) for cell in cells if atom.holds(cell.features)}
+        no = {_hashable(cell.case.args.get(name)) for cell in cells if not atom.holds(cell.features)}
+        if yes and no and _are_plain(yes) and not yes & no:
             return {name: {"in": sorted(yes, key=lambda value: (isinstance(value, str), value))}}
     # A named shape: all of its arguments together, when the covered cells agree on them.
     if atom.op is Op.EQ and atom.feature in found.axes and not _is_setting(found, atom.feature):
         members = [cell for cell in cells if atom.holds(cell.features)]
-        same = {n: {cell.case.args.get(n) for cell in members} for n in names}
-        made = {n: {"in": list(v)} for n, v in same.items() if len(v) == 1 and None not in v}
+        same = {n: {_hashable(cell.case.args.get(n)) for cell in members} for n in names}
+        made = {n: {"in": list(v)} for n, v in same.items() if len(v) == 1 and _are_plain(v)}
         return made or None
     if explanation.finding is None or _is_setting(found, atom.feature):
         return None
     # Else the very sizes that failed: narrow, but never more than was seen.
     inside = [found.cells[i] for i in bits(explanation.finding.hypothesis.mask)]
     sizes = [n for n in ("h", "w", "c", "k") if n in names and n in _speaks_of(atom.feature)]
-    return {n: {"in": sorted({cell.case.args[n] for cell in inside if n in cell.case.args})} for n in sizes} or None
+    seen = {n: {_hashable(cell.case.args[n]) for cell in inside if n in cell.case.args} for n in sizes}
+    return {n: {"in": sorted(v, key=str)} for n, v in seen.items() if _are_plain(v)} or None
+
+
+def _hashable(value: Any) -> Any:
+    """A list as a tuple, so that values can be compared as sets."""
+    return tuple(_hashable(part) for part in value) if isinstance(value, (list, tuple)) else value
+
+
+def _are_plain(values: Iterable[Any]) -> bool:
+    """Whether the policy file can list these values."""
+    return all(isinstance(value, (int, str)) and not isinstance(value, bool) for value in values)
 
 
 def _speaks_of(feature: str) -> tuple[str, ...]:

@@ -98,20 +98,22 @@ def facts_of(runtime: Mapping[str, Any], host: Mapping[str, Any]) -> dict[str, A
 
 
 def _pair(value: Any, default: int) -> tuple[int, int]:
-    """An argument such as ``kernel`` that is one number or a pair of them."""
-    if value is None or isinstance(value, (str, bool)):
-        return default, default
+    """An argument such as ``kernel`` that is one number or a pair of them; ``default`` for anything else."""
     if isinstance(value, (list, tuple)):
-        numbers = [int(part) for part in value] or [default]
+        numbers = [_number(part, default) for part in value] or [default]
         return numbers[0], numbers[-1]
-    return int(value), int(value)
+    return _number(value, default), _number(value, default)
+
+
+def _number(value: Any, default: int) -> int:
+    return int(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else default
 
 
 def _shape_features(args: Mapping[str, Any]) -> dict[str, Value]:
     """What follows from the arguments of a convolution; empty when these are not the arguments of one."""
     if not all(isinstance(args.get(name), int) for name in ("c", "h", "w", "k")):
         return {}
-    n, c, h, w, k = (int(args.get(name) or 1) for name in ("n", "c", "h", "w", "k"))
+    n, c, h, w, k = (_number(args.get(name), 1) for name in ("n", "c", "h", "w", "k"))
     kh, kw = _pair(args.get("kernel"), 1)
     (sh, sw), (ph, pw) = _pair(args.get("stride"), 1), _pair(args.get("padding"), 0)
     dh, dw = _pair(args.get("dilation"), 1)
