@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -26,19 +25,22 @@ def matrix_facts(run: Run) -> Mapping[str, Any]:
 
 def cell_of(case: CaseRecord) -> Cell:
     """What a comparison needs of a case; texts are interned because most of them are equal."""
+    # `.value`, and the deciding attempt once: this runs for every case of every run.
     last = case.last
+    if last is None:
+        return Cell(case.outcome, case.cause.value, case.signal, case.signature, message=case.reason, case=case.id)
     return Cell(
-        outcome=case.outcome,
-        cause=str(case.cause),
-        signal=case.signal,
-        signature=sys.intern(case.signature),
-        rule=last.rule if last else 1,
-        device=str(last.device) if last else "none",
-        stability=sys.intern(case.stability),
-        message=sys.intern(str(last.message if last and last.message else case.reason)),
-        seconds=_seconds(case.metrics.get("median_s"), case.duration_s),
-        samples=_samples(case),
-        case=case.id,
+        case.outcome,
+        case.cause.value,
+        case.signal,
+        sys.intern(case.signature),
+        last.rule,
+        last.device.value,
+        sys.intern(case.stability),
+        sys.intern(last.message or case.reason),
+        _seconds(last.metrics.get("median_s"), last.duration_s),
+        _samples(case) if len(case.attempts) > 1 or "samples_s" in last.metrics else (),
+        case.id,
     )
 
 
@@ -108,13 +110,13 @@ def _side(
     cells: dict[str, Cell] = {}
     rows: dict[str, tuple[str, ...]] = {}
     prefixes: dict[str, str] = {}
-    runtimes: Counter[str] = Counter()
+    runtimes: dict[Any, None] = {}
     for case in cases:
         key = identity(case)[:_KEY]
         cells[key] = cell_of(case)
-        rows[key] = tuple(sys.intern(case.axes.get(axis, "")) for axis in axes)
+        rows[key] = tuple([sys.intern(case.axes.get(axis, "")) for axis in axes])
         prefixes[key] = sys.intern(case.id.partition("[")[0])
-        runtimes[str(case.runtime.get("name", "this"))] += 1
+        runtimes[case.runtime.get("name", "this")] = None
     created = run.manifest.get("created")
     matrix = matrix_facts(run)
     return Side(
@@ -124,7 +126,7 @@ def _side(
         axes=tuple(axes),
         cells=cells,
         rows=rows,
-        facts=facts_of(run, tuple(runtimes), part),
+        facts=facts_of(run, tuple(map(str, runtimes)), part),
         started=float(created) if isinstance(created, (int, float)) else 0.0,
         matrix=str(matrix.get("path") or "MATRIX"),
         prefixes=prefixes,

@@ -8,9 +8,9 @@ from typing import Any
 
 from rmcp.compare.sides import matrix_facts
 from rmcp.report.plain import number, one_line
-from rmcp.runs.model import CaseRecord, Run
+from rmcp.runs.model import Run
 
-__all__ = ["axis_types", "facts_of_case", "flatten", "machine_card", "matrix_path", "started_of", "title_of"]
+__all__ = ["axis_types", "facts_of_runtime", "flatten", "machine_card", "matrix_path", "started_of", "title_of"]
 
 # Names that expressions may use besides axes (the design's list), and where a run may hold them.
 _FACT_NAMES = ("gfx", "rocm", "torch", "kernel", "device", "host")
@@ -49,14 +49,14 @@ def started_of(run: Run) -> str:
     return moment.strftime("%Y-%m-%d %H:%M UTC")
 
 
-def facts_of_case(run: Run, case: CaseRecord) -> dict[str, str]:
-    """The facts that a filter expression may name for this case: the host's, overlaid by its runtime's."""
-    runtime = run.runtimes.get(str(case.runtime.get("name", "this")), {})
+def facts_of_runtime(run: Run, name: str) -> dict[str, str]:
+    """The facts that a filter expression may name for cases of this runtime: the host's, overlaid by its own."""
+    runtime = run.runtimes.get(name, {})
     found = {}
-    for name in _FACT_NAMES:
-        value = runtime.get(name, run.facts.get(name))
+    for fact in _FACT_NAMES:
+        value = runtime.get(fact, run.facts.get(fact))
         if isinstance(value, (str, int, float)):
-            found[name] = one_line(value, 200)
+            found[fact] = one_line(value, 200)
     return found
 
 

@@ -10,7 +10,7 @@ from rmcp import __version__
 from rmcp.outcome.words import OUTCOMES, Cause, Verdict
 from rmcp.report.columns import Pool, column
 from rmcp.report.evidence import guilty_lines, needles_of, read_texts
-from rmcp.report.facts import axis_types, facts_of_case, machine_card, started_of, title_of
+from rmcp.report.facts import axis_types, facts_of_runtime, machine_card, started_of, title_of
 from rmcp.report.plain import number, one_line, plain, show_text
 from rmcp.report.repro import reproducer, rmcp_command, shell_command
 from rmcp.report.tally import Tally, failed, is_bad, tally
@@ -21,6 +21,7 @@ _TEXT_LIMIT = 24 * 1024  # characters of one stream of one attempt
 _EVIDENCE_BUDGET = 24 * 1024 * 1024  # characters of all evidence in a page, before compression
 _SMALL_LIMIT = 2_000  # characters of one stream once half of the budget is spent
 _ATTEMPTS_SHOWN = 8
+_PLAIN_PASSES = 5_000  # passed cases with details in the page; who looks at more looks into the run's folder
 
 
 def words() -> dict[str, Any]:
@@ -111,7 +112,7 @@ def index_of(run: Run, counted: Tally | None = None) -> dict[str, Any]:
         "workload": _shown((case.workload for case in cases), 300),
         "flags": column(_flags(case) for case in cases),
         "message": _shown((_message(case) for case in cases), 240),
-        "facts": column(json.dumps(facts_of_case(run, case), sort_keys=True) for case in cases),
+        "facts": _facts(run),
     }
     return {
         "format": FORMAT,
@@ -146,6 +147,12 @@ def _shown(values: Iterable[str], limit: int) -> dict[str, Any]:
     """A column for people: every distinct value is made harmless once."""
     found = column(values)
     return {**found, "pool": [one_line(value, limit) for value in found["pool"]]}
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    """Facts for the filter, made once per runtime."""
+    found = column(str(case.runtime.get("name", "this")) for case in run.cases)
+    return {**found, "pool": [json.dumps(facts_of_runtime(run, name), sort_keys=True) for name in found["pool"]]}
 
 
 def _message(case: CaseRecord) -> str:
@@ -303,6 +310,11 @@ def evidence_of(run: Run) -> dict[str, Any]:
         range(len(run.cases)),
         key=lambda i: 0 if is_bad(run.cases[i]) else 1 if failed(run.cases[i]) else 2,
     )
+    passes = 0
     for row in ranked:
-        evidence.add(row, run.cases[row])
+        passes += str(run.cases[row].outcome) == "pass"
+        if passes > _PLAIN_PASSES:
+            evidence.cut += 1
+        else:
+            evidence.add(row, run.cases[row])
     return evidence.payload()

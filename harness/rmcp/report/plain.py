@@ -46,6 +46,8 @@ def shorten(text: str, limit: int) -> str:
 def one_line(text: object, limit: int = 300) -> str:
     """The text on one line, made visible, at most about ``limit`` characters."""
     raw = str(text)
+    if len(raw) <= limit and raw.isascii() and raw.isprintable() and "  " not in raw and raw == raw.strip():
+        return raw  # nearly every text; a report of 100,000 cases has millions
     if len(raw) > 8 * limit:  # a megabyte need not be cleaned to be thrown away
         raw = shorten(raw, 8 * limit)
     return shorten(" ".join(visible(raw).split()), limit)
@@ -53,6 +55,8 @@ def one_line(text: object, limit: int = 300) -> str:
 
 def show_text(text: str, limit: int) -> str:
     """A captured stream for people: visible characters, long lines cut, head and tail when over ``limit``."""
+    if len(text) <= min(limit, LINE_LIMIT) and text.isascii() and text.isprintable():
+        return text
     if len(text) > 4 * limit:
         text = text[: 2 * limit] + f"\n[... {len(text) - 4 * limit} characters ...]\n" + text[-2 * limit :]
     lines = [shorten(line, LINE_LIMIT) for line in visible(text).split("\n")]

@@ -34,11 +34,13 @@ export class CompareView extends View {
     table.several('is', this.sideChanges.map((codes) => ({ pool: pool.map((name) => [name]), codes })));
     for (const name of ['outcome', 'cause', 'signal', 'signature', 'message', 'stability']) table.several(name, this.cells.map((cell) => cell[name]));
     index.sides.forEach((side, i) => {
+      const { ms } = index.cells[i];
+      const time = { get nums() { return (this.made ||= Float64Array.from(ms, (value) => value / 1000)); } };
       for (const key of [String(i + 1), side.name]) {
         for (const name of ['outcome', 'cause', 'signature']) table.names.set(`${name}.${key}`, this.cells[i][name]);
         table.names.set(`change.${key}`, { pool, codes: this.sideChanges[i] });
         if (this.sideSteps) table.names.set(`step.${key}`, { pool, codes: this.sideSteps[i] });
-        table.names.set(`seconds.${key}`, { nums: Float64Array.from(this.cells[i].ms, (ms) => ms / 1000) });
+        table.names.set(`seconds.${key}`, time); // made when it is asked for
       }
     });
     table.names.set('_rank', { nums: Float64Array.from(index.change.codes), ranked: true });

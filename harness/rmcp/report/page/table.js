@@ -102,17 +102,21 @@ export class Table {
     return mask;
   }
 
+  // Every word must occur in some column of the row, or (with a bracket or slash) in its id.
   search(text) {
-    const words = text.toLowerCase().split(/\s+/);
-    const mask = new Uint8Array(this.n);
-    const sources = [...this.names.values()].flatMap((s) => (s.columns ? s.columns : s.pool ? [s] : []));
-    const hits = sources.map((source) => source.pool.map((value) => (
-      words.map((word) => String(value === undefined ? '' : value).toLowerCase().includes(word)))));
-    const whole = words.map((word) => /[[\]/]/.test(word));
-    for (let row = 0; row < this.n; row++) {
-      mask[row] = words.every((word, w) => (
-        sources.some((source, s) => source.codes[row] >= 0 && hits[s][source.codes[row]][w])
-        || (whole[w] && this.idOf(row).toLowerCase().includes(word)))) ? 1 : 0;
+    const mask = new Uint8Array(this.n).fill(1);
+    const sources = new Set([...this.names.values()].flatMap((s) => (s.columns ? s.columns : s.pool ? [s] : [])));
+    for (const word of text.toLowerCase().split(/\s+/)) {
+      const found = new Uint8Array(this.n);
+      for (const { pool, codes } of sources) {
+        const table = Uint8Array.from(pool, (value) => (String(value === undefined ? '' : value).toLowerCase().includes(word) ? 1 : 0));
+        if (!table.includes(1)) continue;
+        for (let row = 0; row < found.length; row++) if (codes[row] >= 0) found[row] |= table[codes[row]];
+      }
+      const whole = /[[\]/]/.test(word);
+      for (let row = 0; row < mask.length; row++) {
+        if (mask[row] && !found[row] && !(whole && this.idOf(row).toLowerCase().includes(word))) mask[row] = 0;
+      }
     }
     return mask;
   }
