@@ -8,9 +8,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from torch.nn import functional as F  # noqa: E402
+
 from rmcp_torch.workloads import numerics, reference  # noqa: E402
 from rmcp_torch.workloads.reference import Geometry  # noqa: E402
-from torch.nn import functional as F  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

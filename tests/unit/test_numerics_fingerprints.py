@@ -8,10 +8,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from torch.nn import functional as F  # noqa: E402
+
 from rmcp_torch.workloads import numerics, reference  # noqa: E402
 from rmcp_torch.workloads.fingerprints import PICTURE_EDGE, picture  # noqa: E402
 from rmcp_torch.workloads.reference import Geometry  # noqa: E402
-from torch.nn import functional as F  # noqa: E402
 
 GROUPS = 4
 GEOMETRY = Geometry((3, 3), (1, 1), (1, 1), (1, 1), GROUPS)

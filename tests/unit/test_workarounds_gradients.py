@@ -8,11 +8,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from torch import nn  # noqa: E402
+from torch.nn import functional as F  # noqa: E402
+
 from rmcp_torch import patch_model, safe_conv2d  # noqa: E402
 from rmcp_torch.workarounds import SafeConv2d, WorkaroundError, unpatch_model  # noqa: E402
 from rmcp_torch.workarounds.functional import FUNCTIONS  # noqa: E402
-from torch import nn  # noqa: E402
-from torch.nn import functional as F  # noqa: E402
 
 NAMES = [*FUNCTIONS, "split_spatial:7", "split_spatial:3", "pad_channels:3"]
 
@@ -69,6 +70,14 @@ def test_gradcheck_in_fp64(name):
     )
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "native"])
+def test_second_derivatives(name):
+    operations = operands((1, 2, 4, 4), (2, 2, 3, 3))
+    assert torch.autograd.gradgradcheck(
+        lambda x, w, b: safe_conv2d(x, w, b, workaround=name, padding=1), operations, fast_mode=True
+    )
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_the_result_has_the_dtype_of_the_input(name, dtype):
@@ -91,6 +100,7 @@ def test_inside_autocast(name):
     x, w, b = operands((1, 2, 5, 4), (2, 2, 3, 3), torch.float32)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         y = safe_conv2d(x, w, b, workaround=name)
+        assert y.dtype == F.conv2d(x, w, b).dtype
     y.float().sum().backward()
     assert x.grad is not None
     torch.testing.assert_close(y.float(), F.conv2d(x, w, b), rtol=0.1, atol=0.1)

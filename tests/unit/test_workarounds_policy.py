@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+
 from rmcp_torch.workarounds.policy import DYNAMIC, NAMES, Policy, PolicyError, dump, load, parse
 
 
@@ -96,6 +97,18 @@ def test_a_file_that_is_not_json(tmp_path):
 def test_the_policy_module_needs_no_torch():
     code = "import sys, rmcp_torch.workarounds.policy; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+def test_an_expired_rule_is_applied_with_a_warning(tmp_path):
+    torch = pytest.importorskip("torch")
+    from rmcp_torch import apply_policy
+
+    path = tmp_path / "policy.yaml"
+    rules = [{"where": {}, "workaround": "unfold", "expires": "2020-01-31"}]
+    path.write_text(json.dumps({"rmcp_policy": 1, "rules": rules}))
+    with pytest.warns(UserWarning, match="2020-01-31"):
+        model = apply_policy(torch.nn.Conv2d(2, 2, 3), str(path))
+    assert model.rmcp_choice == "unfold"
 
 
 def test_a_model_patched_by_a_policy(tmp_path):

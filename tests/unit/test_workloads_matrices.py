@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from rmcp.matrix.load import load_matrix
 
 FOLDER = Path(__file__).parents[2] / "matrices"

@@ -33,13 +33,22 @@ def __getattr__(name: str) -> Any:
 
 
 def apply_policy(model: Any, path: str) -> Any:
-    """Patch ``model`` by a policy file that `rmcp policy` wrote; in place, and returned.
+    """Patch ``model`` by a policy file that `rmcp policy` wrote; in place, and returned. Warns of expired rules.
 
     Raises PolicyError or WorkaroundError for a file that is no policy, OSError when it cannot be read.
     """
+    import datetime
+    import warnings
+
     from rmcp_torch.workarounds.modules import patch_model
 
-    return patch_model(model, load(path))
+    policy = load(path)
+    today = datetime.date.today().isoformat()
+    for number, rule in enumerate(policy.rules):
+        if rule.expires and rule.expires < today:
+            text = "%s: rules[%d] (%s) was proven until %s: test again whether it is still needed"
+            warnings.warn(text % (path, number, rule.workaround, rule.expires), stacklevel=2)
+    return patch_model(model, policy)
 
 
 __all__ = [

@@ -117,10 +117,11 @@ def cpu(x: torch.Tensor, w: torch.Tensor, b: Optional[torch.Tensor], conv: Conv)
     """The convolution on the CPU: operands are moved there and the result back; gradients take the same way."""
     # Half precision in float32 there: older CPUs' torch has no float16 convolution, and none is fast.
     kind = torch.float32 if x.dtype in (torch.float16, torch.bfloat16) else x.dtype
+    low = autocast_dtype(x)
     with torch.autocast(x.device.type, enabled=False):
         moved = [None if value is None else value.to("cpu").to(kind) for value in (x, w, b)]
         y = conv.plain(moved[0], moved[1], moved[2])
-    return y.to(x.dtype).to(x.device)
+    return y.to(low or x.dtype).to(x.device)
 
 
 def cpu_train(x: torch.Tensor, w: torch.Tensor, b: Optional[torch.Tensor], conv: Conv) -> torch.Tensor:
