@@ -140,6 +140,22 @@ def test_probing_goes_to_new_shapes_to_tell_an_area_from_a_height(tmp_path):
     assert len(asked) <= 40
 
 
+def test_probing_leaves_unsupported_and_lost_cases_alone(tmp_path):
+    run = a_run(tmp_path, planted)
+    cases = [
+        CaseRecord(
+            c.id, c.key, c.row, c.workload, c.axes, c.args, c.env, c.runtime,
+            (Outcome.UNSUPPORTED, Outcome.LOST)[i % 2], attempts=(),
+        )
+        if i % 3
+        else c
+        for i, c in enumerate(run.cases)
+    ]  # fmt: skip
+    found = study(Run("r", tmp_path, {}, tuple(cases), runtimes=run.runtimes))
+    one = explore_signature(found, SIGNATURE, lambda cases: pytest.fail("ran one"), Budget(probes=9), shapes=False)
+    assert one.explored.probes == ()
+
+
 @given(st.text(max_size=12))
 def test_quoted_words_mean_themselves(text):
     word = quoted(text)

@@ -17,7 +17,7 @@ from rmcp.diagnose.space import Tally, bits
 from rmcp.diagnose.study import Cell, Study, signature_of, study
 from rmcp.diagnose.variants import variant
 from rmcp.matrix.model import Case
-from rmcp.outcome.words import DeviceEvent
+from rmcp.outcome.words import DeviceEvent, Outcome
 
 _MOST_SHAPES = 240  # new shapes that are offered
 _BASES = 3  # cases of each kind (failing, passing beside the rule) that new shapes start from
@@ -136,9 +136,14 @@ def explore_signature(
         other = any(result.passed is False and not is_like for result, is_like in zip(results, like, strict=True))
         return Tally(like.count(True), passed), other
 
-    untried = found.indices(known=False)
+    untried = [i for i in found.indices(known=False) if _may_run(found.cells[i])]
     explored = explore(found.space, tallies, others, run, budget, _prices(found, signature, repeat), untried)
     return Exploration(signature, found, explored)
+
+
+def _may_run(cell: Cell) -> bool:
+    """Not what this machine does not support, and not what took the machine down with it."""
+    return cell.record is None or cell.record.outcome not in (Outcome.UNSUPPORTED, Outcome.LOST)
 
 
 def _prices(found: Study, signature: str, repeat: int) -> dict[int, Price]:
