@@ -105,6 +105,22 @@ def test_the_backend_is_observed(ctx):
         assert ctx.observed["conv_backend"] in ("Mkldnn", "Slow2d", "Cudnn", "Miopen")
 
 
+def test_the_switches_of_one_case_do_not_reach_the_next(monkeypatch):
+    from rmcp_torch.workloads import measure
+
+    for name in ("benchmark", "deterministic", "allow_tf32"):
+        monkeypatch.setattr(torch.backends.cudnn, name, True)
+    measure.set_backend_flags("cuda:0", None, None)
+    assert not torch.backends.cudnn.benchmark
+    assert not torch.backends.cudnn.deterministic
+    assert not torch.backends.cudnn.allow_tf32
+    measure.set_backend_flags("cuda:0", True, True, tf32=True)
+    assert torch.backends.cudnn.benchmark
+    assert torch.backends.cudnn.deterministic
+    assert torch.backends.cudnn.allow_tf32
+    measure.set_backend_flags("cuda:0", None, None)
+
+
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [

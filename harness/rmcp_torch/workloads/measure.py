@@ -15,15 +15,15 @@ _NOTHING = contextlib.nullcontext()
 def set_backend_flags(
     device: str, benchmark: Optional[bool], deterministic: Optional[bool], tf32: bool = False
 ) -> None:
-    """Set torch.backends.cudnn (MIOpen on ROCm); None leaves torch's default. TF32 is off unless asked for:
-    a float32 case tests float32. On the CPU there is no TF32 to switch."""
-    if benchmark is not None:
-        torch.backends.cudnn.benchmark = benchmark
-    if deterministic is not None:
-        torch.backends.cudnn.deterministic = deterministic
-    if device.split(":", 1)[0] != "cpu":
-        torch.backends.cudnn.allow_tf32 = tf32
-        torch.backends.cuda.matmul.allow_tf32 = tf32
+    """Set torch.backends.cudnn (MIOpen on ROCm); None is torch's default, off. Set each time, because with
+    `batch` isolation the case before may have left them on. TF32 is off unless asked for: a float32 case tests
+    float32. Nothing of this concerns the CPU."""
+    if device.split(":", 1)[0] == "cpu":
+        return
+    torch.backends.cudnn.benchmark = bool(benchmark)
+    torch.backends.cudnn.deterministic = bool(deterministic)
+    torch.backends.cudnn.allow_tf32 = tf32
+    torch.backends.cuda.matmul.allow_tf32 = tf32
 
 
 def autocast(device: str, dtype: str) -> ContextManager[Any]:
