@@ -18,6 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "harness"))
 
 import torch
+
 from rmcp_torch.workarounds.functional import FUNCTIONS
 from rmcp_torch.workarounds.modules import safe_conv2d
 
