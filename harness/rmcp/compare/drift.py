@@ -25,7 +25,7 @@ _VOLATILE = frozenset(
             "free",
             "free_bytes",
         ),
-        *("mem_available", "mem_free", "memory_free", "temperature", "started", "id", "run_id", "at"),
+        *("mem_available", "mem_free", "memory_free", "temperature", "started", "id", "run_id", "import_s", "at"),
     )
 )
 _CMDLINE = frozenset(("cmdline", "kernel_cmdline", "proc_cmdline"))

@@ -73,6 +73,8 @@ def flatten(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]
                     flat.extend(_listed(item, name, index))
             elif value:
                 flat.append((name, ", ".join(one_line(item, 200) for item in value[:_LIST_SHOWN])))
+        elif str(key).endswith("_bytes") and number(value):
+            flat.append((name, f"{number(value) / 2**30:.1f} GiB"))
         elif value not in (None, ""):
             flat.append((name, one_line(value, 400)))
     return flat

@@ -130,7 +130,10 @@ export class Drawer {
       const open = name === 'stderr' || name === 'kernel' || (name === 'stacks' && !texts.stderr);
       box.append(textBlock(title, found.texts[texts[name][0]], texts[name][1], open));
     }
-    for (const check of attempt.checks || []) box.append(checkBlock(check));
+    const checks = attempt.checks || [];
+    for (const check of checks) if (!check.tight) box.append(checkBlock(check));
+    const right = checks.filter((check) => check.tight);
+    if (right.length) box.append(section('Numbers that are right', checkTable(right)));
     if (attempt.fields) box.append(section('Read from the evidence', pairs(Object.entries(attempt.fields).map(([k, v]) => [k, plainText(v)]))));
   }
 
@@ -178,14 +181,20 @@ function measure(name, value) {
 function timeline(attempt) {
   const phases = attempt.phases || [];
   const end = Math.max(attempt.duration || 0, ...phases.map(([, at]) => at), 1e-6);
-  const parts = phases.map(([name, at], index) => ({ name, at, until: index + 1 < phases.length ? phases[index + 1][1] : end }));
-  if (phases.length && phases[0][1] > 0) parts.unshift({ name: 'start', at: 0, until: phases[0][1] });
+  const parts = [];
+  if (phases.length && phases[0][1] > 0) parts.push({ name: 'start', at: 0, until: phases[0][1] });
+  phases.forEach(([name, at], index) => {
+    const until = index + 1 < phases.length ? phases[index + 1][1] : end;
+    const before = parts[parts.length - 1];
+    if (before && before.name === name) before.until = until; // a heartbeat, not a new phase
+    else parts.push({ name, at, until });
+  });
   if (!parts.length) parts.push({ name: attempt.phase || 'whole life', at: 0, until: end });
   const last = parts.length - 1;
   const died = !['pass', 'warn', 'mismatch', 'error'].includes(attempt.outcome);
   return el('div', { class: 'timeline' },
     el('div', { class: 'track', 'aria-hidden': 'true' }, parts.map((part, index) => (
-      el('span', { class: `phase p${index % 6}${died && index === last ? ' end' : ''}`, style: { 'flex-grow': String(Math.max(part.until - part.at, end / 200)) }, title: part.name })))),
+      el('span', { class: `phase p${index % 6}${died && index === last ? ' end' : ''}`, style: { 'flex-grow': String(1000 * Math.max((part.until - part.at) / end, 0.004)) }, title: part.name })))),
     el('ol', { class: 'phase-list' }, parts.map((part, index) => el('li', { class: `p${index % 6}` },
       el('span', { class: 'dot', 'aria-hidden': 'true' }), el('span', { class: 'name' }, part.name), ' ',
       el('span', { class: 'quiet' }, seconds((part.until - part.at) * 1000)),
@@ -212,11 +221,22 @@ function textBlock(title, text, guilty, open) {
   return details;
 }
 
+function figure(value) {
+  if (typeof value !== 'number') return plainText(value);
+  return value === 0 || (Math.abs(value) >= 0.001 && Math.abs(value) < 1e5) ? String(Number(value.toPrecision(4))) : value.toExponential(2);
+}
+
+function checkTable(checks) {
+  const head = ['result', 'largest error', 'allowed'];
+  return el('table', { class: 'checks' }, el('thead', {}, el('tr', {}, head.map((name) => el('th', { scope: 'col' }, name)))),
+    el('tbody', {}, checks.map((check) => el('tr', {}, el('th', { scope: 'row' }, plainText(check.name)), el('td', {}, figure(check.max_abs)), el('td', {}, figure(check.bound))))));
+}
+
 function checkBlock(check) {
   const state = check.tight ? 'within the tight tolerance' : check.loose ? 'within the loose tolerance only' : 'outside the tolerance';
   const shown = ['max_abs', 'bound', 'rms', 'fraction_off', 'fingerprint', 'detail'];
   const items = shown.filter((name) => check[name] !== null && check[name] !== undefined && check[name] !== '')
-    .map((name) => [name, typeof check[name] === 'number' ? check[name].toPrecision(4) : plainText(check[name])]);
+    .map((name) => [name, figure(check[name])]);
   return section(`Check: ${plainText(check.name)}`, el('p', { class: check.tight ? 'quiet' : 'off' }, state), el('div', { class: 'check' }, pairs(items),
     Array.isArray(check.picture) ? picture(check.picture) : null));
 }

@@ -60,14 +60,22 @@ export class Grid {
     this.active = -1;
     this.node.removeAttribute('aria-activedescendant');
     this.node.setAttribute('aria-rowcount', String(entries.length + 1));
-    this.body.style.setProperty('height', `${entries.length * this.rowHeight()}px`);
+    this.fit();
     this.node.scrollTop = 0;
     for (const row of this.rows) row.dataset.at = '-1';
     this.draw();
   }
 
+  // A few rows need no box that fills the screen.
+  fit() {
+    const height = this.entries.length * this.rowHeight();
+    this.body.style.setProperty('height', `${height}px`);
+    const room = this.entries.length ? `${height + this.head.offsetHeight + 20}px` : 'none';
+    if (this.node.parentNode && this.node.parentNode.style) this.node.parentNode.style.setProperty('--rows-height', room);
+  }
+
   redraw() {
-    this.body.style.setProperty('height', `${this.entries.length * this.rowHeight()}px`);
+    this.fit();
     for (const row of this.rows) row.dataset.at = '-1';
     this.draw();
   }

@@ -156,7 +156,7 @@ export class View {
     const heading = el('h2', { class: 'unseen' }, wanted.title);
     this.panel.replaceChildren(heading, rows ? el('div', { class: 'grid-wrap' }, this.grid.node, el('p', { class: 'empty nothing-found' }, 'Nothing matches the filter. ',
       el('button', { type: 'button', class: 'link', onclick: () => this.state.set({ q: '', o: '' }) }, 'Clear it'))) : wanted.draw());
-    if (rows) this.grid.draw();
+    if (rows) this.grid.redraw();
   }
 
   tabKey(event, tabs, now) {
