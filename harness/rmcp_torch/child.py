@@ -201,13 +201,14 @@ def leave(ends: ChildEnds, command: Dict[str, Any], fresh: bool) -> NoReturn:
     for thread in threading.enumerate():
         if thread is not threading.current_thread() and not thread.daemon:
             thread.join(max(0.0, give_up - time.monotonic()))
+    left = [t.name for t in threading.enumerate() if t.is_alive() and not t.daemon and t is not threading.main_thread()]
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except (OSError, ValueError):
             pass
-    ends.send({"t": "bye"})
+    ends.send({"t": "bye", "threads": left})
     if fresh or command.get("teardown") == "full":
         # Runs the native exit handlers: a HIP or CUDA teardown that aborts or deadlocks is seen on its own case.
         gc.collect()

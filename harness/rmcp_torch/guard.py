@@ -189,6 +189,7 @@ class Watch:
         self.result: Optional[Dict[str, Any]] = None
         self.result_at: Optional[float] = None
         self.farewell = False
+        self.threads_left: List[str] = []
         self.status: Optional[int] = None
         self.usage: Any = None
         self.abandoned = False
@@ -312,6 +313,7 @@ class Watch:
                 self.result, self.result_at = message, now - self.started
             elif kind == "bye":
                 self.farewell = True
+                self.threads_left = [str(name) for name in message.get("threads") or ()]
             else:
                 self.heard(message)
 
@@ -405,6 +407,7 @@ class Watch:
             "result": self.result,
             "result_at": self.result_at,
             "farewell": self.farewell,
+            "threads_left": self.threads_left,
             "phases": self.phases,
             "sent": self.sent,
             "aborted": self.abort,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rmcp.isolation.attempt import (
@@ -35,7 +35,7 @@ def attempt_from(evidence: Mapping[str, Any], *, number: int, level: str = "fork
         checks=tuple(_check(entry) for entry in result.get("checks") or ()),
         metrics=result.get("metrics") or {},
         observed=result.get("observed") or {},
-        remarks=tuple(result.get("remarks") or ()),
+        remarks=(*(result.get("remarks") or ()), *_threads(evidence.get("threads_left") or ())),
         phases=tuple(Phase(str(name), float(at)) for name, at in evidence["phases"]),
         sent=tuple(Sent(str(name), float(at)) for name, at in evidence["sent"]),
         deadline=Deadline(**evidence["deadline"]) if evidence["deadline"] else None,
@@ -59,6 +59,10 @@ def attempt_from(evidence: Mapping[str, Any], *, number: int, level: str = "fork
 def captured_from(message: Mapping[str, Any]) -> Captured:
     """An output stream; the guard sends bytes as Latin-1 text."""
     return Captured(message["head"].encode("latin-1"), message["tail"].encode("latin-1"), int(message["dropped"]))
+
+
+def _threads(names: Sequence[str]) -> tuple[str, ...]:
+    return (f"threads still ran at its end: {', '.join(names)}",) if names else ()
 
 
 def _error(entry: Mapping[str, Any] | None) -> PythonError | None:

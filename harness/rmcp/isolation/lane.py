@@ -135,12 +135,13 @@ class Lane:
         )  # fmt: skip
 
     def _steer_pool(self, key: str, case: Case, upcoming: Sequence[Case], level: str) -> None:
-        cases = {key: case}
+        cases, workloads = {key: case}, {key: {case.workload}}
         keys = []
         for other in upcoming[:_LOOKAHEAD]:
             other_key = self._key(other, level)
             keys.append(other_key)
             cases.setdefault(other_key, other)
+            workloads.setdefault(other_key, set()).add(other.workload)
         live = [Live(name, seat.process.used) for name, seat in self._seats.items()]
         step = plan_pool(live, key, keys, self._options.max_live)
         for name in step.retire:
@@ -148,11 +149,11 @@ class Lane:
         for name in step.start:
             if name not in self._failed:
                 try:
-                    self._seats[name] = _Seat(self._start(cases[name], level))
+                    self._seats[name] = _Seat(self._start(cases[name], level, sorted(workloads[name])))
                 except _StartFailed as failed:
                     self._failed.setdefault(name, []).append(failed.attempt)
 
-    def _start(self, case: Case, level: str) -> ZygoteProcess:
+    def _start(self, case: Case, level: str, workloads: Sequence[str]) -> ZygoteProcess:
         missing = why_not(case.runtime)
         if missing is not None:
             raise _StartFailed(Attempt(harness=f"runtime {case.runtime.name}: {missing}", level=level))
@@ -166,8 +167,8 @@ class Lane:
             options = ["--import", "" if case.workload in TORCH_FREE else "torch"]
             if level == "exec":
                 options.append("--bare")
-            elif ":" not in case.workload:
-                options += ["--warm", case.workload]
+            else:
+                options += [word for name in workloads if ":" not in name for word in ("--warm", name)]
             return ZygoteProcess(plan.argv, plan.env, options=options, control=plan.control, stop=_container_stop(plan))
         except (OSError, UserError) as error:
             name = case.runtime.python or case.runtime.image or "this interpreter"
@@ -175,7 +176,7 @@ class Lane:
 
     def _seat(self, key: str, case: Case, level: str) -> _Seat:
         if key not in self._seats:
-            self._seats[key] = _Seat(self._start(case, level))
+            self._seats[key] = _Seat(self._start(case, level, (case.workload,)))
         seat = self._seats[key]
         seat.process.used = time.monotonic()
         if seat.process.hello is None:

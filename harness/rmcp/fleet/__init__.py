@@ -1,1 +1,0 @@
-"""Many machines: shards and the dask.distributed engine."""
