@@ -131,12 +131,12 @@ def _put_failure(
     earlier = phases.get(when)
     if earlier is not None:
         report.update({name: earlier[name] for name in ("sections", "user_properties", "keywords") if name in earlier})
+    head = headline(attempt, judgement, when)
+    text = failure_text(seen, attempt, judgement, head)
     accepted = seen.xfail.get("hang" if judgement.outcome in _HANGS else "crash")
     if accepted and judgement.outcome not in _NO_XFAIL:
         report["outcome"] = "skipped"
-        report["wasxfail"] = str(seen.xfail.get("reason", ""))
-    head = headline(attempt, judgement, when)
-    text = failure_text(seen, attempt, judgement, head)
+        report["wasxfail"] = "; ".join(filter(None, (str(seen.xfail.get("reason", "")), f"rmcp: {head}")))
     if earlier is not None and earlier["outcome"] == "failed":
         # It had failed already; that stays, and this is added.
         earlier["sections"] = [*earlier.get("sections", ()), ["rmcp: then the process died", text]]
@@ -158,8 +158,7 @@ def headline(attempt: Attempt, judgement: Judgement, when: str) -> str:
     words = [str(judgement.outcome)]
     outcome, message = judgement.outcome, judgement.message
     if attempt.signal and outcome not in _HANGS:
-        number = getattr(signal, attempt.signal, None)
-        words.append(f"by {attempt.signal} ({int(number)})" if number is not None else f"by {attempt.signal}")
+        words.append(f"by {attempt.signal} ({_number(attempt.signal)})")
         message = message.partition(": ")[2]  # the judge names the signal once more
     elif attempt.exit_code and outcome not in _HANGS:
         words.append(f"exit status {attempt.exit_code}")
@@ -172,9 +171,19 @@ def headline(attempt: Attempt, judgement: Judgement, when: str) -> str:
     return f"{' '.join(words)}: {message}" if message else " ".join(words)
 
 
+def _number(name: str) -> str:
+    number = getattr(signal, name, None)
+    return "?" if number is None else str(int(number))
+
+
 def failure_text(seen: Seen, attempt: Attempt, judgement: Judgement, head: str) -> str:
     """The failure for people: headline, times, guilty line, exception of pytest itself, stderr, stacks."""
     lines = [f"rmcp: {head}", f"after {attempt.duration_s:.2f} s, process {attempt.pid}"]
+    # The words of pytest-forked, for whoever searches logs for them.
+    if attempt.signal and not attempt.sent:
+        lines.append(f"running the test CRASHED with signal {_number(attempt.signal)} ({attempt.signal})")
+    elif judgement.outcome is Outcome.NO_RESULT:
+        lines.append(f"running the test EXITED with status {attempt.exit_code}")
     if attempt.deadline is not None:
         deadline = attempt.deadline
         sent = ", ".join(f"{each.signal} at {each.at:.2f} s" for each in attempt.sent)
