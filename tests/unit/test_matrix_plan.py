@@ -14,7 +14,7 @@ from rmcp.matrix import axes, load, reading, rules
 from rmcp.matrix.expand import expand
 from rmcp.matrix.find import find_matrices, find_matrix, shipped_matrices
 from rmcp.matrix.load import load_matrix
-from rmcp.matrix.remarks import remarks
+from rmcp.session.remarks import remarks
 
 FULL = Path(__file__).parents[1] / "golden" / "matrix" / "full.yaml"
 

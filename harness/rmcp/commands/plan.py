@@ -16,7 +16,7 @@ from rmcp.matrix.load import load_matrix
 from rmcp.matrix.lock import write_lock
 from rmcp.matrix.model import Case
 from rmcp.matrix.plan import Plan
-from rmcp.matrix.remarks import remarks
+from rmcp.session.remarks import remarks
 from rmcp.matrix.select import select, shard
 
 EXIT_NOTHING = 5  # pytest's: nothing was selected

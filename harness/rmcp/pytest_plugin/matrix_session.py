@@ -26,8 +26,10 @@ from rmcp.runs.writer import RunDirectory, open_run
 from rmcp.session.active import ActiveRun, create
 from rmcp.session.options import RunOptions
 from rmcp.session.prepare import Prepared, prepare
+from rmcp.session.remarks import remarks
 from rmcp.session.runner import CaseResult
 
+_REMARKS = 6  # lines; the plan has all
 _LOOKAHEAD = 64  # following cases that the lane may prepare for
 
 
@@ -332,6 +334,8 @@ class MatrixSession:
                 write("")
                 for row in rows:
                     write(row)
+        for line in self._remarks():
+            write(line, yellow=True)
         for trouble in self._troubles:
             write(trouble, yellow=True)
         for finished in self._finished:
@@ -339,3 +343,12 @@ class MatrixSession:
             write(f"{finished.name}: {finished.sentence} ({span(time.monotonic() - self._started)})", bold=True)
             for kind, path in finished.reports.items():
                 write(f"  {kind:8} {os.path.relpath(path)}")
+
+    def _remarks(self) -> list[str]:
+        """What is probably not meant in the matrices' environments, the first few with their place."""
+        if not self._finished:
+            return []
+        found = [line for prepared in self._prepared for line in remarks(prepared.matrix)]
+        if len(found) > _REMARKS:
+            found[_REMARKS:] = [f"and {len(found) - _REMARKS} more remarks on variables; `rmcp plan` shows them all"]
+        return found
