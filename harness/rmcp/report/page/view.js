@@ -23,7 +23,8 @@ export class View {
   build(root) {
     this.filter = new FilterBox({
       table: this.table, flags: this.flags(), leave: () => this.grid.node.focus(), example: `for example: ${this.examples().at(-1)}`,
-      change: debounce(60, (text) => this.state.set({ q: text })),
+      // What stands in the box when the typist pauses; a click elsewhere may have changed it meanwhile.
+      change: debounce(60, () => this.state.set({ q: this.filter.input.value })),
     });
     this.chipBox = el('div', { class: 'chips', role: 'group', 'aria-label': 'Outcomes' });
     this.tabBox = el('div', { class: 'tabs', role: 'tablist', 'aria-label': 'Views' });
