@@ -17,7 +17,7 @@ from typing import Any, Callable, Dict, List, NoReturn, Optional
 
 from rmcp_torch import linux
 from rmcp_torch.frames import Decoder
-from rmcp_torch.guard import ChildEnds
+from rmcp_torch.forking import ChildEnds
 
 _TEXT_LIMIT = 64 * 1024  # characters kept of an exception's text or traceback, half from each end
 _THREAD_GRACE_S = 1.0  # a process waits for its non-daemon threads at exit; ours does so for this long

@@ -10,11 +10,10 @@ import os
 import select
 import signal
 import time
-import traceback
-from typing import Any, Callable, Dict, List, NoReturn, Optional, Set, Tuple
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 from rmcp_torch import ladder, linux
-from rmcp_torch.frames import MARKER_BYTES, Decoder, encode
+from rmcp_torch.forking import Child
 from rmcp_torch.ring import Ring
 
 _READ_BYTES = 1024 * 1024  # one read of a pipe; the pipe itself is grown to this on the first full read
@@ -24,150 +23,6 @@ _LEAK_GRACE_S = 0.15  # a helper process that is on its way out is no leak
 _LEAK_KILL_S = 2.0  # kill rounds for leaked trees; a task in state D is left behind and named
 _POLL_MAX_S = 1.0  # look at the clock at least this often, whatever the kernel says
 _STACK_BYTES = 256 * 1024  # of a faulthandler dump
-_HIGH_FD = 230  # private descriptors live up here, away from code that closes or scribbles on low ones
-_NR_PIDFD_OPEN = 434
-_CHILD_BROKEN = 71  # EX_OSERR: the child failed before the case; its text is on stderr
-
-
-class ChildEnds:
-    """Descriptors and secret that the child keeps: commands in, frames out, stack dumps."""
-
-    def __init__(self, command_fd: int, result_fd: int, stacks_fd: int, marker: bytes) -> None:
-        self.command_fd = command_fd
-        self.result_fd = result_fd
-        self.stacks_fd = stacks_fd
-        self.marker = marker
-
-    def send(self, message: Dict[str, Any]) -> None:
-        """Write one frame to the guard."""
-        view = memoryview(encode(self.marker, message))
-        while view:
-            view = view[os.write(self.result_fd, view) :]
-
-
-class Child:
-    """The guard's ends of one child process."""
-
-    def __init__(self, pid: int, fds: Dict[str, int], marker: bytes) -> None:
-        self.pid = pid
-        self.command_w = fds["command"]
-        self.result_r = fds["result"]
-        self.stdout_r = fds["stdout"]
-        self.stderr_r = fds["stderr"]
-        self.stacks_fd = fds["stacks"]
-        self.pidfd = _pidfd_open(pid)
-        self.marker = marker
-        self.decoder = Decoder(marker)
-        self.born = time.monotonic()
-        self.cases = 0  # how many cases it was given (batch: more than one)
-
-    def command(self, message: Dict[str, Any]) -> bool:
-        """Hand it a command; False when it is already dead."""
-        try:
-            os.write(self.command_w, encode(self.marker, message))
-        except OSError:
-            return False
-        return True
-
-    def close(self) -> None:
-        """Give back every descriptor."""
-        for fd in (self.command_w, self.result_r, self.stdout_r, self.stderr_r, self.stacks_fd, self.pidfd):
-            if fd >= 0:
-                try:
-                    os.close(fd)
-                except OSError:
-                    pass
-
-
-def _pidfd_open(pid: int) -> int:
-    """A descriptor that becomes readable when the process ends; -1 before Linux 5.3."""
-    opener = getattr(os, "pidfd_open", None)
-    try:
-        if opener is not None:
-            return int(opener(pid))
-        return int(linux._libc.syscall(_NR_PIDFD_OPEN, pid, 0))
-    except OSError:
-        return -1
-
-
-def _high(fd: int) -> int:
-    """Move a descriptor up, out of the way of code that closes or writes to every low number."""
-    moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH_FD)
-    os.close(fd)
-    return moved
-
-
-def fork_child(entry: Callable[[ChildEnds], NoReturn], close_inherited: bool = True) -> Child:
-    """Fork a child that owns its descriptors 0, 1 and 2, leads its own session and dies with this process.
-
-    ``entry`` runs in the child and never returns. ``close_inherited``: no other descriptor of this process stays
-    open in the child; without it only the guard's own ends are closed, and ``entry`` sees to the rest.
-    Raises OSError when there are no processes or descriptors left.
-    """
-    marker = os.urandom(MARKER_BYTES)
-    pipes: List[int] = []
-
-    def pipe() -> Tuple[int, int]:
-        ends = os.pipe()
-        pipes.extend(ends)
-        return ends
-
-    try:
-        command_r, command_w = pipe()
-        result_r, result_w = pipe()
-        stdout_r, stdout_w = pipe()
-        stderr_r, stderr_w = pipe()
-        stacks = os.memfd_create("rmcp-stacks", os.MFD_CLOEXEC)
-        pipes.append(stacks)
-        parent = os.getpid()
-        pid = os.fork()
-    except OSError:
-        for fd in pipes:
-            os.close(fd)
-        raise
-    if pid == 0:
-        try:
-            linux.die_with_parent(signal.SIGKILL)
-            if os.getppid() != parent:
-                os._exit(_CHILD_BROKEN)
-            os.setsid()
-            null = os.open(os.devnull, os.O_RDONLY)
-            os.dup2(null, 0)
-            os.dup2(stdout_w, 1)
-            os.dup2(stderr_w, 2)
-            ends = ChildEnds(_high(command_r), _high(result_w), _high(stacks), marker)
-            if close_inherited:
-                _close_all_but({0, 1, 2, ends.command_fd, ends.result_fd, ends.stacks_fd})
-            else:
-                _close_each({*pipes, null} - {0, 1, 2})
-            entry(ends)
-        except BaseException:
-            os.write(2, ("rmcp: the child could not start\n" + traceback.format_exc()).encode("utf-8", "replace"))
-        finally:
-            os._exit(_CHILD_BROKEN)
-    for fd in (command_r, result_w, stdout_w, stderr_w):
-        os.close(fd)
-    for fd in (result_r, stdout_r, stderr_r):
-        os.set_blocking(fd, False)
-    fds = {"command": command_w, "result": result_r, "stdout": stdout_r, "stderr": stderr_r, "stacks": stacks}
-    return Child(pid, fds, marker)
-
-
-def _close_all_but(keep: Set[int]) -> None:
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) not in keep:
-            try:
-                os.close(int(name))
-            except OSError:
-                pass
-
-
-def _close_each(fds: Set[int]) -> None:
-    for fd in fds:
-        try:
-            os.close(fd)
-        except OSError:
-            pass
 
 
 class Watch:

@@ -15,7 +15,7 @@ from rmcp.isolation.attempt import Attempt
 from rmcp.isolation.lane import Lane, LaneOptions
 from rmcp.isolation.pool import Live, PoolStep, plan_pool
 from rmcp.matrix.model import Case, RuntimeSpec, Timeouts
-from rmcp_torch import guard, ladder, linux
+from rmcp_torch import forking, guard, ladder, linux
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
 
@@ -188,11 +188,11 @@ def test_memory_without_bound_ends_in_the_case_alone() -> None:
 def test_a_stuck_child_is_abandoned(monkeypatch: pytest.MonkeyPatch) -> None:
     """No task can be made unkillable without a driver, so the reaper is made blind: the guard must still return."""
 
-    def entry(ends: guard.ChildEnds) -> None:
+    def entry(ends: forking.ChildEnds) -> None:
         time.sleep(60)
         os._exit(0)
 
-    child = guard.fork_child(entry)  # type: ignore[arg-type]
+    child = forking.fork_child(entry)  # type: ignore[arg-type]
     budgets = ladder.Budgets(case=0.3, silent=0.3, dump_grace=0.05, term_grace=0.05, kill_grace=0.2)
     watch = guard.Watch(child, budgets, set())
     monkeypatch.setattr(watch, "_over", lambda: False)

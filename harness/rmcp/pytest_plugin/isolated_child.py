@@ -16,25 +16,35 @@ from _pytest.runner import runtestprotocol  # what every plugin that runs items 
 from rmcp.pytest_plugin.isolated_crash import Crash, Hang
 from rmcp.pytest_plugin.isolated_wire import Voice, clean, flush_streams, warning_to_wire
 from rmcp_torch import child as child_module
-from rmcp_torch.guard import ChildEnds
+from rmcp_torch.forking import ChildEnds
 
 _HIGH_FDS = (900, 700, 400)  # above what `closerange(3, 256)` and its kind reach, below the usual limit of 1024
 
 
 class ChildHooks:
-    """The plugin of the child. ``stop_at`` is given to pytest as the next item: what it needs stays set up."""
+    """The plugin of the child. ``stop_at`` is given to pytest as the next item: what it needs stays set up.
 
-    def __init__(self, config: pytest.Config, voice: Voice, stop_at: Any) -> None:
+    The holder registers it once, because registration costs more than a fork; it does nothing before ``arm``.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
         self.config = config
-        self.voice = voice
-        self.stop_at = stop_at
+        self.stop_at: Any = None
         self.ended = ""
         self.reported: set[str] = set()
-        self.armed = False  # registration replays the warnings of the whole session
+        self.armed = False
+
+    def arm(self, voice: Voice, stop_at: Any) -> None:
+        """From now on this process is the child."""
+        self.voice = voice
+        self.stop_at = stop_at
+        self.armed = True
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
         """Setup, call, teardown. The reports leave in `pytest_runtest_makereport`, not here: the test may die."""
+        if not self.armed:
+            return None
         runtestprotocol(item, log=False, nextitem=self.stop_at)
         return True
 
@@ -46,6 +56,8 @@ class ChildHooks:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
         """Phase marks, what xfail would say to a crash, and no verdict before the device is quiet."""
+        if not self.armed:
+            return (yield)
         self.voice.send({"t": "xfail", **xfail_of(item)})
         original = item.add_marker
 
@@ -68,6 +80,8 @@ class ChildHooks:
         return (yield from self._phase("teardown"))
 
     def _phase(self, name: str) -> Generator[None, object, object]:
+        if not self.armed:
+            return (yield)
         self.voice.send({"t": "phase", "name": name})
         try:
             return (yield)
@@ -80,7 +94,7 @@ class ChildHooks:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Send the report of each phase once. Reports that a test makes inside its call (subtests) are not it."""
         report = yield
-        if call.when == self.ended and call.when not in self.reported:
+        if self.armed and call.when == self.ended and call.when not in self.reported:
             self.reported.add(call.when)
             # pytest 9 fails a test for its failed subtests only here, and only where these were counted.
             self.config.hook.pytest_report_teststatus(report=report, config=self.config)
@@ -91,21 +105,21 @@ class ChildHooks:
     @pytest.hookimpl
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Only reports beside the three phases come this way (subtests)."""
-        self.voice.send({"t": "extra", "report": to_wire(self.config, report)})
+        if self.armed:
+            self.voice.send({"t": "extra", "report": to_wire(self.config, report)})
 
     @pytest.hookimpl
     def pytest_warning_recorded(
         self, warning_message: warnings.WarningMessage, when: str, nodeid: str, location: Any
     ) -> None:
         """Warnings are shown by the runner."""
-        if not self.armed:
-            return
-        self.voice.send({"t": "warning", "warning": warning_to_wire(warning_message, when, nodeid, location)})
+        if self.armed:
+            self.voice.send({"t": "warning", "warning": warning_to_wire(warning_message, when, nodeid, location)})
 
     @pytest.hookimpl(optionalhook=True, tryfirst=True)
     def pytest_timeout_set_timer(self, item: pytest.Item, settings: Any) -> bool:
         """The guard keeps the deadline. Only a timer that begins with the call tells it something new."""
-        if self.ended == "setup":
+        if self.armed and self.ended == "setup":
             self.voice.send({"t": "deadline", "seconds": float(settings.timeout)})
         return True
 
@@ -152,16 +166,15 @@ def _synchronize() -> None:
             module.synchronize()
 
 
-def live(ends: ChildEnds, item: pytest.Item, stop_at: Any, memory: int | None, fresh: bool = False) -> NoReturn:
-    """Run one item in this child, report and leave. Nothing of the runner's plugin may be registered any more."""
+def live(
+    ends: ChildEnds, item: pytest.Item, hooks: ChildHooks, *, stop_at: Any, memory: int | None, fresh: bool = False
+) -> NoReturn:
+    """Run one item in this child, report and leave. ``hooks`` is registered; no other plugin of ours acts any more."""
     child_module.prepare(ends, fresh)
     _raise_fds(ends)
     _limit(memory)
     voice = Voice(ends)
-    config = item.config
-    hooks = ChildHooks(config, voice, stop_at)
-    config.pluginmanager.register(hooks, "rmcp-isolated-child")
-    hooks.armed = True
+    hooks.arm(voice, stop_at)
     result: dict[str, Any] = {"t": "result", "error": None}
     try:
         item.ihook.pytest_runtest_protocol(item=item, nextitem=stop_at)

@@ -15,12 +15,12 @@ from typing import Any, NoReturn
 
 import pytest
 
-from rmcp.pytest_plugin.isolated_child import detach, live
+from rmcp.pytest_plugin.isolated_child import ChildHooks, detach, live
 from rmcp.pytest_plugin.isolated_watch import TestWatch
 from rmcp.pytest_plugin.isolated_wire import Voice, flush_streams
 from rmcp_torch import child as child_module
 from rmcp_torch import ladder, linux
-from rmcp_torch.guard import ChildEnds, fork_child
+from rmcp_torch.forking import ChildEnds, fork_child
 
 VARIABLE = "RMCP_ISOLATED_FRESH"
 _START_S = 120.0  # interpreter, imports of the test's module and collection; `import torch` alone takes seconds
@@ -133,7 +133,9 @@ class FreshHooks:
         flush_streams()
         Voice(self._ends).send_and_wait({"t": "cut", "when": "start"})  # what pytest's start wrote is not the test's
         self._ends.send({"t": "deadline", "seconds": self._order["timeout"]})
-        live(self._ends, item, None, self._order["memory"], fresh=True)
+        hooks = ChildHooks(self._config)
+        self._config.pluginmanager.register(hooks, "rmcp-isolated-child")
+        live(self._ends, item, hooks, stop_at=None, memory=self._order["memory"], fresh=True)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:

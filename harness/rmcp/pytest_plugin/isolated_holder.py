@@ -7,6 +7,7 @@ the holder dies of it and not the runner; the next test gets a new one.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import time
@@ -16,14 +17,14 @@ from typing import Any, NoReturn
 
 import pytest
 
-from rmcp.pytest_plugin.isolated_child import detach, live, save_coverage, to_wire
+from rmcp.pytest_plugin.isolated_child import ChildHooks, detach, live, save_coverage, to_wire
 from rmcp.pytest_plugin.isolated_virgin import Virginity
 from rmcp.pytest_plugin.isolated_watch import TestWatch
 from rmcp.pytest_plugin.isolated_wire import Voice, flush_streams, warning_to_wire
 from rmcp_torch import child as child_module
 from rmcp_torch import ladder, linux
 from rmcp_torch.frames import Decoder
-from rmcp_torch.guard import Child, ChildEnds, fork_child
+from rmcp_torch.forking import Child, ChildEnds, fork_child
 
 _COMMAND_BYTES = 64 * 1024
 
@@ -50,6 +51,8 @@ class HolderHooks:
         self.answer: dict[str, Any] = {}
         self.parent = os.getppid()
         self.orphaned = False
+        self.acting = True  # not in the children, which inherit this object
+        self.child_hooks = ChildHooks(config)
         self.warnings: list[dict[str, Any]] = []
 
     # -- the loop ---------------------------------------------------------------------------------
@@ -89,8 +92,10 @@ class HolderHooks:
     # -- hooks ------------------------------------------------------------------------------------
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
         """The work of one command, inside the wrappers of all plugins."""
+        if not self.acting:
+            return None
         if self.job["t"] == "finish":
             self._finish(item, nextitem)
         else:
@@ -102,7 +107,8 @@ class HolderHooks:
         self, warning_message: warnings.WarningMessage, when: str, nodeid: str, location: Any
     ) -> None:
         """Warnings of wider fixtures."""
-        self.warnings.append(warning_to_wire(warning_message, when, nodeid, location))
+        if self.acting:
+            self.warnings.append(warning_to_wire(warning_message, when, nodeid, location))
 
     @pytest.hookimpl(optionalhook=True, tryfirst=True)
     def pytest_timeout_set_timer(self, item: pytest.Item, settings: Any) -> bool:
@@ -130,13 +136,12 @@ class HolderHooks:
         bystanders = set(linux.children(os.getpid()))
         memory = self.job["memory"]
         own = [self.ends.command_fd, self.ends.result_fd, self.ends.stacks_fd]
-        config = self.config
 
         def entry(ends: ChildEnds) -> NoReturn:
             for fd in own:
                 os.close(fd)
-            config.pluginmanager.unregister(self)
-            live(ends, item, item.parent, memory)
+            self.acting = False
+            live(ends, item, self.child_hooks, stop_at=item.parent, memory=memory)
 
         child = fork_quietly(entry)
         seconds = float(self.job["timeout"])
@@ -224,6 +229,10 @@ def hold(
     hooks.items = list(session.items)
     forget_inherited(session)
     config.pluginmanager.register(hooks, "rmcp-isolated-holder")
+    config.pluginmanager.register(hooks.child_hooks, "rmcp-isolated-child")
+    # A collection in a child would write to every object of the session, and so copy the page that it lies on.
+    gc.collect()
+    gc.freeze()
     hooks.serve()
     hooks.farewell(session)
     child_module.leave(ends, {}, False)

@@ -14,7 +14,7 @@ from rmcp.pytest_plugin.isolated_child import open_descriptors
 from rmcp.pytest_plugin.isolated_holder import fork_quietly, hold
 from rmcp.pytest_plugin.isolated_watch import TestWatch
 from rmcp_torch import ladder, linux
-from rmcp_torch.guard import Child, ChildEnds
+from rmcp_torch.forking import Child, ChildEnds
 
 STOP_S = 0.8  # for killing everything when told to stop: the session has to end in under 2 s
 _RETIRE_S = 60.0  # for finalisers of wider fixtures when the session ends early

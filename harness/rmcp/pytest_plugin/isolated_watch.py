@@ -7,7 +7,8 @@ import time
 from typing import Any
 
 from rmcp_torch import ladder
-from rmcp_torch.guard import Child, Watch
+from rmcp_torch.forking import Child
+from rmcp_torch.guard import Watch
 from rmcp_torch.ring import Ring
 
 _CUT_BYTES = 1024 * 1024  # a pipe never holds more than this

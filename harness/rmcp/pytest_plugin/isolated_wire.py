@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from rmcp_torch.child import shorten
-from rmcp_torch.guard import ChildEnds
+from rmcp_torch.forking import ChildEnds
 
 _STRING_LIMIT = 1_000_000  # characters of one text in a report; a 50 MB assertion message is cut to this
 _REPORT_LIMIT = 8_000_000  # characters of all texts of one report; half of it for the largest when it is more
