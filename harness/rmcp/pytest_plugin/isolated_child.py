@@ -269,7 +269,7 @@ def detach(config: pytest.Config, belongings: dict[int, tuple[int, int]]) -> Non
     os.close(null)
     reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None:
-        reporter._tw._file = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, open until the end
+        reporter._tw._file = open(os.devnull, "w", encoding="utf-8")
 
 
 def _identity(fd: int) -> tuple[int, int] | None:

@@ -23,8 +23,8 @@ from rmcp.pytest_plugin.isolated_watch import TestWatch
 from rmcp.pytest_plugin.isolated_wire import Voice, flush_streams, warning_to_wire
 from rmcp_torch import child as child_module
 from rmcp_torch import ladder, linux
-from rmcp_torch.frames import Decoder
 from rmcp_torch.forking import Child, ChildEnds, fork_child
+from rmcp_torch.frames import Decoder
 
 _COMMAND_BYTES = 64 * 1024
 

@@ -19,7 +19,7 @@ from rmcp.outcome.words import Outcome
 
 PHASES = ("setup", "call", "teardown")
 _TEXT_LIMIT = 16_000  # characters of one stream in the text of a failure; the section has up to 96 KiB
-_MACHINERY = ("/_pytest/", "/pluggy/", "/rmcp/pytest_plugin/", "/rmcp_torch/forking.py", "/bin/pytest", "<frozen runpy>")
+_MACHINERY = ("/_pytest/", "/pluggy/", "/rmcp/pytest_plugin/", "/rmcp_torch/forking.py", "/bin/pytest", "<frozen ru")
 _HANGS = (Outcome.HANG, Outcome.TIMEOUT, Outcome.UNKILLABLE)
 _FINE = (Outcome.PASS, Outcome.WARN)
 _NO_XFAIL = (Outcome.HARNESS_ERROR, Outcome.NOT_RUN)
