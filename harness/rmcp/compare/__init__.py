@@ -14,6 +14,7 @@ from rmcp.errors import UserError
 from rmcp.outcome.words import Outcome
 from rmcp.runs.model import Run
 
+_PASS = Outcome.PASS
 _GOOD = (Outcome.PASS, Outcome.WARN)
 
 
@@ -81,7 +82,11 @@ def _rows(sides: Sequence[Side], base: int, axes: tuple[str, ...]) -> list[Row]:
     for key, side in owner.items():
         cells = tuple(other.cells.get(key) for other in sides)
         changes = tuple(None if i == base else _change(cells[base], cell) for i, cell in enumerate(cells))
-        steps = (None, *(_change(cells[i - 1], cells[i]) for i in range(1, len(cells))))
+        # With the first side as baseline the first step is the first change.
+        early = 2 if base == 0 else 1
+        steps = (*changes[:early], *(_change(cells[i - 1], cells[i]) for i in range(early, len(cells))))
+        if base:
+            steps = (None, *steps[1:])
         values = side.rows[key]
         if side.axes != axes:
             named = dict(zip(side.axes, values, strict=True))
@@ -93,8 +98,11 @@ def _rows(sides: Sequence[Side], base: int, axes: tuple[str, ...]) -> list[Row]:
 
 
 def _change(before: Cell | None, after: Cell | None) -> Change:
-    # Two sides without the row: nothing changed between them (`change_of` is for rows that exist).
-    return Change.UNCHANGED if before is None and after is None else change_of(before, after)
+    if before is None and after is None:
+        return Change.UNCHANGED  # two sides without the row: nothing changed between them
+    if before and after and before.outcome is _PASS and after.outcome is _PASS and not after.samples:
+        return Change.UNCHANGED  # what most pairs are; a large comparison has a million
+    return change_of(before, after)
 
 
 def _speed(rows: Sequence[Row], base: int, index: int) -> Speed | None:

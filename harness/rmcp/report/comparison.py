@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -183,24 +183,17 @@ def _cells(rows: Sequence[Row], side: int) -> dict[str, Any]:
     """The cells of one side as columns; -1 where the side lacks the row."""
     cells = [row.cells[side] for row in rows]
     packed: dict[str, Any] = {}
-    for name, read in _READERS.items():
+    for name in ("outcome", "cause", "signal", "signature", "message", "stability"):
         pool = Pool()
         code = pool.code
-        codes = [-1 if cell is None else code(read(cell) or "") for cell in cells]
+        at = Cell._fields.index(name)
+        if name == "outcome":  # its value: printing a million enums takes seconds
+            codes = [-1 if cell is None else code(cell.outcome.value) for cell in cells]
+        else:
+            codes = [-1 if cell is None else code(str(cell[at] or "")) for cell in cells]
         packed[name] = {"pool": [one_line(value, 400) for value in pool.values], "codes": codes}
     packed["ms"] = [0 if cell is None else _three_digits(1000 * cell.seconds) for cell in cells]
     return packed
-
-
-# Values and no enums: printing a million enums takes seconds.
-_READERS: dict[str, Callable[[Cell], str | None]] = {
-    "outcome": lambda cell: cell.outcome.value,
-    "cause": lambda cell: cell.cause,
-    "signal": lambda cell: cell.signal,
-    "signature": lambda cell: cell.signature,
-    "message": lambda cell: cell.message,
-    "stability": lambda cell: cell.stability,
-}
 
 
 def _three_digits(value: float) -> float:
