@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
+
 from rmcp.compare import CHANGES, Cell, Change, change_of
 from rmcp.compare.perf import slower_or_faster, speed_of
 from rmcp.outcome.words import Outcome, OutcomeClass, class_of

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import synthetic
+
 from rmcp.commands import compare as command
 from rmcp.compare import CHANGES, Change, Comparison, compare, sides_by
 from rmcp.compare.drift import kernel_parameters

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import synthetic
+
 from rmcp.outcome.words import Outcome, Verdict
 from rmcp.report import write_reports
 from rmcp.report.annotations import annotations_of, line_of, render_annotations

@@ -10,6 +10,7 @@ import pytest
 import synthetic
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from rmcp.outcome.words import Outcome, Verdict
 from rmcp.report.junit import kind_of, render_junit, write_junit
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import synthetic
+
 from rmcp.matrix.model import Case, RuntimeSpec
 from rmcp.report.repro import reproducer, rmcp_command, shell_command
 

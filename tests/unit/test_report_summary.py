@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import synthetic
+
 from rmcp.outcome.words import Outcome, Verdict
 from rmcp.report.markdown import SIZE_LIMIT, append_step_summary, cell, render_markdown
 from rmcp.report.tally import tally

@@ -11,6 +11,7 @@ import pytest
 import synthetic
 from hypothesis import given
 from hypothesis import strategies as st
+
 from rmcp.outcome.words import Outcome
 from rmcp.report.evidence import READ_LIMIT, guilty_lines, read_texts
 from rmcp.report.files import write_atomically

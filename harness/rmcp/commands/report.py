@@ -14,9 +14,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "run", nargs="?", default="latest", metavar="RUN", help="run directory, run id, or latest (default)"
     )
-    parser.add_argument(
-        "--out", "-o", type=Path, metavar="DIR", help="folder for the files (default: the run's)"
-    )
+    parser.add_argument("--out", "-o", type=Path, metavar="DIR", help="folder for the files (default: the run's)")
     parser.add_argument(
         "--reports", type=Path, default=Path("reports"), metavar="DIR", help="where run ids are looked up"
     )
