@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def second_runtime() -> str | None:
     """Why /usr/bin/python3 with its own PyTorch cannot be used, or None."""
-    if SECOND_PYTHON == os.path.realpath(sys.executable):
+    if os.path.realpath(sys.executable) == SECOND_PYTHON:
         return f"{SECOND_PYTHON} is the interpreter of this run"
     try:
         probe = [SECOND_PYTHON, "-c", "import importlib.util as u, sys; sys.exit(not u.find_spec('torch'))"]

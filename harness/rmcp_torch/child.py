@@ -16,8 +16,8 @@ import traceback
 from typing import Any, Callable, Dict, List, NoReturn, Optional
 
 from rmcp_torch import linux
-from rmcp_torch.frames import Decoder
 from rmcp_torch.forking import ChildEnds
+from rmcp_torch.frames import Decoder
 
 _TEXT_LIMIT = 64 * 1024  # characters kept of an exception's text or traceback, half from each end
 _THREAD_GRACE_S = 1.0  # a process waits for its non-daemon threads at exit; ours does so for this long
@@ -47,7 +47,7 @@ def serve(ends: ChildEnds, fresh: bool = False) -> NoReturn:
 
 
 def prepare(ends: ChildEnds, fresh: bool) -> None:
-    """Signals, stack dumper, streams and exit handlers as a fresh process has them. Before anything of the case runs."""
+    """Signals, stack dumper, streams and exit handlers as a fresh process has them."""
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGALRM):
         signal.signal(number, signal.SIG_DFL)
@@ -182,7 +182,8 @@ def describe(raised: BaseException, phase: str = "") -> Dict[str, str]:
     except BaseException:
         lines = "".join(traceback.format_tb(raised.__traceback__))
     kind = type(raised)
-    name = kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else kind.__module__ + "." + kind.__qualname__
+    own = kind.__module__ in ("builtins", "__main__")
+    name = kind.__qualname__ if own else kind.__module__ + "." + kind.__qualname__
     return {"type": name, "message": shorten(message), "traceback": shorten(lines), "in_phase": phase}
 
 
@@ -228,7 +229,7 @@ def exec_main(argv: List[str]) -> int:
             __import__("torch")
         except BaseException as raised:
             ends.send(
-                {"t": "result", "error": describe(raised, "import"), "checks": [], "metrics": {}, "observed": {}, "remarks": []}
+                {"t": "result", "error": describe(raised, "import"), "checks": [], "metrics": {}, "observed": {}}
             )
             leave(ends, {}, True)
     serve(ends, fresh=True)

@@ -17,7 +17,7 @@ STALL_SHARE = 0.5  # at the end of the case budget: silent for half of it means 
 
 
 class Budgets(NamedTuple):
-    """Seconds. ``case``: whole life, exit included. ``silent``: between heartbeats; ``phases`` overrides it by phase."""
+    """Seconds. ``case``: whole life, exit included. ``silent``: between heartbeats, ``phases`` by phase."""
 
     case: float
     silent: float

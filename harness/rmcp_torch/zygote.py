@@ -21,9 +21,9 @@ from typing import Any, Dict, List, NoReturn, Optional, Set
 
 from rmcp_torch import child as child_module
 from rmcp_torch import ladder, linux
+from rmcp_torch.forking import Child, ChildEnds, fork_child
 from rmcp_torch.frames import Decoder, encode
 from rmcp_torch.guard import Watch
-from rmcp_torch.forking import Child, ChildEnds, fork_child
 
 CONTROL_MARKER = b"rmcp/1\r\n"
 _CONTROL_BYTES = 1024 * 1024
@@ -126,7 +126,6 @@ class Zygote:
             if self.options.module:
                 __import__(self.options.module)
             # What every child needs is imported here once.
-            import rmcp_torch.context
             from rmcp_torch.workloads import registry
 
             for spec in self.options.warm:

@@ -50,7 +50,7 @@ def test_what_the_environment_was_and_what_hides_evidence_is_gone(tmp_path: Path
     lane = Lane(LaneOptions(base_env=base))
     try:
         seen = lane.attempt(
-            Case(id="e", key="e", row="e", workload=f"{script}:run", axes={}, env={"MINE": "yes", "HOME": None}, device="cpu"),
+            Case("e", "e", "e", f"{script}:run", {}, env={"MINE": "yes", "HOME": None}, device="cpu"),
             1,
         )
     finally:
@@ -227,7 +227,8 @@ def test_the_zygote_refuses_when_it_has_threads(tmp_path: Path) -> None:
         assert hello is not None
         time.sleep(1.5)
         budgets = {"case": 5.0, "silent": 5.0}
-        zygote.send({"t": "run", "job": 1, "keep": False, "more": False, "budgets": budgets, "case": {"workload": "noop"}})
+        job = {"t": "run", "job": 1, "keep": False, "more": False, "budgets": budgets}
+        zygote.send({**job, "case": {"workload": "noop"}})
         answer = zygote.receive(time.monotonic() + 30)
     finally:
         zygote.kill()

@@ -194,7 +194,8 @@ def test_mistakes_on_the_command_line(pytester: pytest.Pytester, options: list[s
 
 
 def test_a_runtime_that_does_not_exist(pytester: pytest.Pytester) -> None:
-    pytester.makefile(".yaml", small=MATRIX + "  runtime: {role: compare, values: {gone: {runtime: {python: /no/python}}}}\n")
+    gone = "  runtime: {role: compare, values: {gone: {runtime: {python: /no/python}}}}\n"
+    pytester.makefile(".yaml", small=MATRIX + gone)
     result = pytester.runpytest_subprocess("--rmcp-matrix=small.yaml")
     assert result.ret == 2
     result.stdout.fnmatch_lines(["*6 harness-error*", "*6 outstanding*"])

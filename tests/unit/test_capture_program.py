@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from rmcp.cli import main
 from rmcp.commands import capture as command
 from rmcp.matrix.expand import expand

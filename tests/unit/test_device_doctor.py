@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from rmcp import cli
 from rmcp.device import page
 from rmcp.device.bounded import descendants, run_bounded

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from rmcp.device.facts import HostFacts, facts_of, flat, host_facts
 from rmcp.device.gpus import gfx_name
 from rmcp.device.parameters import PARAMETERS, compute_timeout_s, meaning

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from rmcp.device.bounded import Ended
 from rmcp.device.kernel_log import KernelEvent, KernelLog, attribute, parse
 from rmcp.outcome.words import DeviceEvent

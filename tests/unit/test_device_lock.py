@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from rmcp.device.lock import DeviceBusy, DeviceLock, lock_directory
 from rmcp.errors import UserError
 

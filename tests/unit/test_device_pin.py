@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from rmcp.device.facts import HostFacts, host_facts
 from rmcp.device.pin import pin
 from rmcp.errors import UserError

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from rmcp.errors import UserError
 from rmcp.expect.edit import Edit, edited
 from rmcp.expect.narrow import boxes, expression, needed

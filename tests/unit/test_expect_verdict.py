@@ -6,6 +6,7 @@ import datetime
 from typing import Any
 
 import pytest
+
 from rmcp.expect.verdict import describe, judge, unused
 from rmcp.matrix.document import Expectation
 from rmcp.matrix.errors import Position

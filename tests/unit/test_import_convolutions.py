@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from rmcp.catalogue.driver import read_log
 from rmcp.catalogue.table import looks_like_table, read_table
 from rmcp.catalogue.write import matrix_name

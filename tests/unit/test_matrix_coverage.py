@@ -6,6 +6,7 @@ import itertools
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from rmcp.matrix.coverage import measure
 from rmcp.matrix.expand import expand
 from rmcp.matrix.load import load_text

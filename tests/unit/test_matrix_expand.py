@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from rmcp.errors import UserError
 from rmcp.matrix.errors import MatrixError
 from rmcp.matrix.expand import expand

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from rmcp.matrix.expressions import Expression, ExpressionError, compile_expression
 
 VECTORS: list[dict[str, Any]] = json.loads(

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+
 from rmcp import cli
 from rmcp.errors import UserError
 from rmcp.matrix import nodes

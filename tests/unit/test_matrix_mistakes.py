@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import pytest
+
 from rmcp.matrix.errors import MatrixError
 from rmcp.matrix.load import load_text
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from rmcp import cli
 from rmcp.matrix import axes, load, reading, rules
 from rmcp.matrix.expand import expand

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from rmcp.errors import UserError
 from rmcp.matrix.expand import expand
 from rmcp.matrix.load import load_matrix

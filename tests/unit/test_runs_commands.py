@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from rmcp.cli import main
 from rmcp.errors import UserError
 from rmcp.isolation.attempt import Attempt, Captured

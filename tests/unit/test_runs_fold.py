@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from rmcp.outcome.words import Cause, Outcome
 from rmcp.runs.fold import decide, fold, fold_all
 from rmcp.runs.model import AttemptRecord, CaseRecord

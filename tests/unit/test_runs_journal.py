@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from rmcp.errors import UserError
 from rmcp.isolation.attempt import Attempt, Captured, TaskState
 from rmcp.matrix.model import Case, RuntimeSpec

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from rmcp.errors import UserError
 from rmcp.matrix.model import Case, RuntimeSpec
 from rmcp.runtimes import HostDevices, Launch, launch, start_command

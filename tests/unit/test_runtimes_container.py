@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from rmcp.matrix.model import Case, RuntimeSpec, Timeouts
 
 # The venv's base interpreter: the venv itself may lie in a folder that the container does not see.

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from rmcp.cli import main
 from rmcp.commands.build_intercept import build, compiler
 from rmcp.errors import UserError

@@ -25,7 +25,10 @@ json_values = st.recursive(
 )
 
 
-@given(st.lists(st.dictionaries(st.text(), json_values, max_size=3), max_size=4), st.binary(max_size=40), st.integers(1, 9))
+message_lists = st.lists(st.dictionaries(st.text(), json_values, max_size=3), max_size=4)
+
+
+@given(message_lists, st.binary(max_size=40), st.integers(1, 9))
 def test_messages_survive_garbage_and_any_cut(messages: list[dict], garbage: bytes, size: int) -> None:
     stream = garbage + b"".join(encode(MARKER, message) + garbage for message in messages)
     decoder = Decoder(MARKER)

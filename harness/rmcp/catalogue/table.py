@@ -8,10 +8,9 @@ import difflib
 import io
 from collections.abc import Mapping, Sequence
 
-from rmcp_torch.catalogue import Convolution, Sightings
-
 from rmcp.catalogue.driver import Imported
 from rmcp.errors import UserError
+from rmcp_torch.catalogue import Convolution, Sightings
 
 # Our name -> the names of the column in the wild. A pair without its second name stands for both directions.
 _COLUMNS: dict[str, tuple[str, ...]] = {

@@ -7,9 +7,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from rmcp_torch.catalogue import Convolution, Sightings, matrix_text
-
 from rmcp.errors import UserError
+from rmcp_torch.catalogue import Convolution, Sightings, matrix_text
 
 
 def matrix_name(path: str) -> str:

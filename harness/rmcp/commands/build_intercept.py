@@ -9,9 +9,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from rmcp_torch.intercept import MODES, SOURCE
-
 from rmcp.errors import UserError
+from rmcp_torch.intercept import MODES, SOURCE
 
 _FLAGS = ("-shared", "-fPIC", "-O2", "-g", "-Wall", "-Wextra", "-fvisibility=hidden")
 _COMPILE_S = 120.0  # takes half a second; a compiler on a stalled network disk must not hang the shell

@@ -14,10 +14,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rmcp.errors import UserError
 from rmcp_torch import catalogue
 from rmcp_torch.catalogue import Convolution, Sightings
-
-from rmcp.errors import UserError
 
 _POLL_S = 60.0  # a training run may take days; the wait is bounded and repeated
 _STOP_S = 10.0  # for the program to end after Ctrl-C reached it; then it is killed

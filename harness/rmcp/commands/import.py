@@ -25,11 +25,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read, merge, write; what was passed over is said on stderr."""
-    from rmcp_torch.catalogue import merge
-
     from rmcp.catalogue.driver import Imported, read_log
     from rmcp.catalogue.table import looks_like_table, read_table
     from rmcp.catalogue.write import matrix_name, write_matrix
+    from rmcp_torch.catalogue import merge
 
     parts: list[Imported] = []
     for name in args.files:

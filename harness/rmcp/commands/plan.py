@@ -16,8 +16,8 @@ from rmcp.matrix.load import load_matrix
 from rmcp.matrix.lock import write_lock
 from rmcp.matrix.model import Case
 from rmcp.matrix.plan import Plan
-from rmcp.session.remarks import remarks
 from rmcp.matrix.select import select, shard
+from rmcp.session.remarks import remarks
 
 EXIT_NOTHING = 5  # pytest's: nothing was selected
 _SHOWN = 40  # cases in the table when nobody asked for all of them

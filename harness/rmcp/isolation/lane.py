@@ -88,7 +88,8 @@ class Lane:
         key = self._key(case, level)
         failures = self._failed.get(key, [])
         if len(failures) >= _START_TRIES:
-            return replace(failures[-1], number=number, remarks=("the runtime failed to start before; not tried again",))
+            remark = "the runtime failed to start before; not tried again"
+            return replace(failures[-1], number=number, remarks=(remark,))
         self._steer_pool(key, case, upcoming, level)
         try:
             seat = self._seat(key, case, level)
@@ -333,7 +334,8 @@ def _died_at_start(gone: ZygoteGone, started: float, level: str) -> Attempt:
     )  # fmt: skip
     if gone.status is not None and gone.status < 0:
         return replace(seen, signal=target_linux.signal_name(-gone.status))
-    return replace(seen, exit_code=gone.status, harness=f"the runtime ended before it was ready ({_status(gone.status)})")
+    text = f"the runtime ended before it was ready ({_status(gone.status)})"
+    return replace(seen, exit_code=gone.status, harness=text)
 
 
 def _hung_at_start(process: ZygoteProcess, budget: float, level: str) -> Attempt:

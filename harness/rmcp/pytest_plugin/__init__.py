@@ -1,1 +1,1 @@
-"""What pytest sees of rmcp: options, items, reports, terminal, xdist. Loaded only when an rmcp option or mark is used."""
+"""What pytest sees of rmcp: options, items, reports, terminal, xdist, isolated tests. Loaded only when used."""

@@ -1,4 +1,4 @@
-"""Live progress: on a terminal one line below the letters that names the case in flight; in CI a plain line a minute."""
+"""Live progress: on a terminal one line below the letters with the case in flight; in CI a plain line a minute."""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import rmcp_torch
-
 from rmcp.matrix.model import Case
 from rmcp.runtimes.argv import HostDevices, launch
 

@@ -63,12 +63,25 @@ class ProbeRunner:
         if result.record is not None:
             self._attempts[case.key] = (*self._attempts.get(case.key, ()), result.record)
         return CaseRecord(
-            id=case.id, key=case.key, row=case.row, workload=case.workload, axes=case.axes, args=case.args, env=case.env,
-            runtime=runtime_to_dict(case.runtime), device=case.device, seed=case.seed, outcome=result.outcome, cause=result.cause, signal=result.signal,
-            signature=result.signature, verdict=result.verdict, stability=result.stability,
+            id=case.id,
+            key=case.key,
+            row=case.row,
+            workload=case.workload,
+            axes=case.axes,
+            args=case.args,
+            env=case.env,
+            runtime=runtime_to_dict(case.runtime),
+            device=case.device,
+            seed=case.seed,
+            outcome=result.outcome,
+            cause=result.cause,
+            signal=result.signal,
+            signature=result.signature,
+            verdict=result.verdict,
+            stability=result.stability,
             reason=result.reason if result.record is None else "",
             attempts=self._attempts.get(case.key, ()),
-        )  # fmt: skip
+        )
 
     def close(self) -> None:
         """Let the zygotes go and close the journal."""

@@ -134,9 +134,19 @@ class CaseRunner:
         held = self._expectations.hold(case, facts, deciding)
         self._journal.verdict(case.key, held.verdict, held.reason)
         return CaseResult(
-            case, decided["outcome"], deciding.cause, deciding.signal, deciding.signature,
-            decided.get("stability", "single"), held.verdict, held.reason, held.bug, deciding.message, evidence, deciding,
-        )  # fmt: skip
+            case=case,
+            outcome=decided["outcome"],
+            cause=deciding.cause,
+            signal=deciding.signal,
+            signature=deciding.signature,
+            stability=decided.get("stability", "single"),
+            verdict=held.verdict,
+            reason=held.reason,
+            bug=held.bug,
+            message=deciding.message,
+            evidence=evidence,
+            record=deciding,
+        )
 
     def _unmet(self, case: Case, facts: Mapping[str, Any]) -> str | None:
         """Why the case cannot run here: the reason of the first requirement that does not hold."""
