@@ -90,9 +90,14 @@ axes:
 """
 
 
-def values(count: int, prefix: str = "i") -> str:
-    """``count`` axis values without arguments, with a seed each."""
-    return ", ".join(f"{prefix}{number}: {{seed: {number}}}" for number in range(count))
+def values(count: int) -> str:
+    """``count`` axis values that differ in nothing but their seed."""
+    return ", ".join(f"i{number}: {{seed: {number}}}" for number in range(count))
+
+
+def arguments(count: int, name: str) -> str:
+    """``count`` values of the argument ``name``."""
+    return ", ".join(f"{name}{number}: {{args: {{{name}: {number}}}}}" for number in range(count))
 
 
 def floor(count: int) -> tuple[float, float]:
@@ -180,9 +185,11 @@ def plan(folder: Path, count: int) -> tuple[str, float, str]:
     side = round(count ** (1 / 3))
     file = folder / "plan.yaml"
     last = -(-count // (side * side))
-    file.write_text(PLAN.format(a=values(side, "a"), b=values(side, "b"), c=values(last, "c")))
+    file.write_text(PLAN.format(a=arguments(side, "a"), b=arguments(side, "b"), c=arguments(last, "c")))
     started = time.perf_counter()
-    pid = os.spawnv(os.P_NOWAIT, sys.executable, [sys.executable, "-m", "rmcp.cli", "plan", str(file)])
+    words = [sys.executable, "-m", "rmcp.cli", "plan", str(file)]
+    quiet = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+    pid = os.posix_spawn(sys.executable, words, os.environ, file_actions=quiet)
     _, status, usage = os.wait4(pid, 0)
     wall = time.perf_counter() - started
     assert os.waitstatus_to_exitcode(status) == 0

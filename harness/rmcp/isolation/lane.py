@@ -32,7 +32,7 @@ _EXIT_BUDGET_S = 30.0  # a GPU teardown is slow, 10 s have been seen; longer is 
 _MEMORY_SHARE = 0.8  # of the machine's memory: a case on the CPU may take that much, then malloc fails in it
 _FILE_BYTES = 8 * 1024**3  # largest file a case may write into its scratch folder
 _ENGINE_S = 15.0  # for the engine to kill and remove one container
-_BATCH_SIZE = 50  # cases of a batch child, so that what accumulates in a process stays bounded
+_BATCH_SIZE = 250  # cases of a batch child: bounds what accumulates in a process, pays its cold start rarely
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,7 @@ class Lane:
         self._tick = tick
         self._seats: dict[str, _Seat] = {}
         self._failed: dict[str, list[Attempt]] = {}
+        self._keys: dict[tuple[Any, ...], str] = {}
         self._devices: dict[tuple[str, str], dict[str, Any]] = {}
 
     # -- what callers use -------------------------------------------------------------------------
@@ -126,14 +127,14 @@ class Lane:
     # -- the pool ---------------------------------------------------------------------------------
 
     def _key(self, case: Case, level: str) -> str:
+        """Name of the zygote that a case needs: one per runtime, environment, preload and kind."""
         module = "" if case.workload in TORCH_FREE else "torch"
-        runtime = case.runtime
-        return json.dumps(
-            [
-                runtime.python, runtime.prefix, runtime.image, runtime.engine, runtime.options,
-                sorted(case.env.items()), module, level == "exec",
-            ]
-        )  # fmt: skip
+        parts = (case.runtime, tuple(case.env.items()), module, level == "exec")
+        if parts not in self._keys:
+            runtime = case.runtime
+            place = [runtime.python, runtime.prefix, runtime.image, runtime.engine, runtime.options]
+            self._keys[parts] = json.dumps([*place, sorted(case.env.items()), *parts[2:]])
+        return self._keys[parts]
 
     def _steer_pool(self, key: str, case: Case, upcoming: Sequence[Case], level: str) -> None:
         cases, workloads = {key: case}, {key: {case.workload}}
