@@ -232,3 +232,13 @@ def test_user_hooks(pytester: pytest.Pytester) -> None:
     assert pytester.runpytest_subprocess("--rmcp-matrix=small.yaml").ret == 0
     assert Path(pytester.path / "seen").read_text().count("pass") == 2
     assert Path(pytester.path / "done").read_text().startswith("2 ")
+
+
+def test_github_gets_its_summary_and_annotations(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytester.makefile(".yaml", faults=FAULTS)
+    summary = pytester.path / "summary.md"
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    result = pytester.runpytest_subprocess("--rmcp-matrix=faults.yaml", "--rmcp-select", "kind in [good, segv]")
+    result.stdout.fnmatch_lines(["::error file=*faults.yaml,line=8,*"])
+    assert "1 crash" in summary.read_text()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -36,6 +37,7 @@ class Finished:
     outstanding: bool
     reports: dict[str, Path] = field(default_factory=dict)
     troubles: tuple[str, ...] = ()
+    annotations: tuple[str, ...] = ()
     run: Run | None = None
 
 
@@ -51,12 +53,14 @@ def finish_run(directory: RunDirectory, wanted: bool) -> Finished:
         text = f"the reports could not be made: {error}; try `rmcp report {directory.id}`"
         return Finished(directory.id, "see the journal", unexpected=True, outstanding=False, troubles=(text,))
     told["reports"] = {kind: Path(path) for kind, path in told["reports"].items()}
-    return Finished(**{**told, "troubles": tuple(told["troubles"])})
+    return Finished(**{**told, "troubles": tuple(told["troubles"]), "annotations": tuple(told["annotations"])})
 
 
 def finish_here(path: Path) -> Finished:
     """Fold and report in this process."""
     from rmcp.report import write_reports
+    from rmcp.report.annotations import render_annotations
+    from rmcp.report.markdown import append_step_summary, render_markdown
 
     run = load_run(path)
     troubles = [f"{problem.where}: {problem.what}" for problem in run.problems]
@@ -65,6 +69,10 @@ def finish_here(path: Path) -> Finished:
     except Exception as error:  # the run is on disk whatever a report writer meets
         reports = {}
         troubles.append(f"the reports could not be made: {type(error).__name__}: {error}; try `rmcp report {run.id}`")
+    annotations: tuple[str, ...] = ()
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        append_step_summary(render_markdown(run))
+        annotations = tuple(line.rstrip("\n") for line in render_annotations(run))
     verdicts = Counter(case.verdict for case in run.cases)
     bad = sum(verdicts[word] for word in _UNEXPECTED)
     waiting = sum(is_outstanding(case) for case in run.cases)
@@ -75,6 +83,7 @@ def finish_here(path: Path) -> Finished:
         outstanding=waiting > 0,
         reports=reports,
         troubles=tuple(troubles),
+        annotations=annotations,
         run=run,
     )
 
@@ -123,5 +132,6 @@ def main() -> None:
         "outstanding": finished.outstanding,
         "reports": {kind: str(file) for kind, file in finished.reports.items()},
         "troubles": finished.troubles,
+        "annotations": finished.annotations,
     }
     print(json.dumps(told))

@@ -339,6 +339,8 @@ class MatrixSession:
         for trouble in self._troubles:
             write(trouble, yellow=True)
         for finished in self._finished:
+            for line in finished.annotations:
+                write(line)
             write("")
             write(f"{finished.name}: {finished.sentence} ({span(time.monotonic() - self._started)})", bold=True)
             for kind, path in finished.reports.items():
