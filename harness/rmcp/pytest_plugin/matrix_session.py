@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import sys
 import time
 from collections.abc import Generator
 from pathlib import Path
@@ -158,7 +157,8 @@ class MatrixSession:
         self._interrupts.install()
         reporter = session.config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None and not is_worker(session.config):
-            stream = sys.__stdout__ if sys.__stdout__ is not None else sys.stdout
+            # While a case runs, pytest has descriptor 1 captured; here it is still the terminal.
+            stream = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace")
             live = bool(reporter.isatty) and not is_controller(session.config)
             plain = not reporter.isatty and not is_controller(session.config)
             self._progress = Progress(stream, len(session.items), live=live, plain=plain)
