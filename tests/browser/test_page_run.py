@@ -234,6 +234,7 @@ def test_tabs(open_page: OpenPage, run_page: Path, size: str) -> None:
     assert int(page.locator("#shown").text_content().split(" of ")[0]) == largest
     page.get_by_role("tab", name="Overview").click()
     page.locator(".clear").click()
+    until(page, "document.querySelector('#shown').textContent", "500 cases")
     page.locator(".heat-table").locator(".h3, .h4, .h5").first.click()
     assert page.locator("#filter").input_value() == "memory_format == channels_last and dtype == float16"
     assert page.locator("#shown").text_content() == "81 of 500 cases"
