@@ -56,7 +56,8 @@ class MatrixSession:
         self._runs: dict[int, RunDirectory] = {}
         self._token = getattr(config, "workerinput", {}).get("rmcp_token") or secrets.token_hex(8)
         self._lines: list[Line] = []
-        self._axes: dict[str, Any] = {}
+        self._next = 0  # index of the item that a sequential run takes next
+        self._axes: dict[tuple[Any, ...], dict[str, str]] = {}  # equal axes of many cases are one dict
         self._started = time.monotonic()
         self._interrupts = Interrupts(self._abort)
         self._progress: Progress | None = None
@@ -189,11 +190,11 @@ class MatrixSession:
 
     def _position_in(self, items: list[pytest.Item], item: CaseItem) -> int:
         """Index in the (possibly reordered, deselected) item list; sequential runs find it at once."""
-        guess = self._axes.get("next", 0)
+        guess = self._next
         if not (guess < len(items) and items[guess] is item):
             guess = items.index(item)
-        self._axes["next"] = guess + 1
-        return int(guess)
+        self._next = guess + 1
+        return guess
 
     def _activate(self, index: int) -> ActiveRun:
         active = self._active.get(index)
@@ -246,7 +247,7 @@ class MatrixSession:
         data = getattr(report, "rmcp", None)
         if data is None or is_worker(self._config):
             return
-        axes = self._axes.setdefault("interned", {}).setdefault(tuple(data["axes"].items()), data["axes"])
+        axes = self._axes.setdefault(tuple(data["axes"].items()), data["axes"])
         message = "" if data["verdict"] == Verdict.EXPECTED.value else data["message"]
         line = Line(data["id"], axes, data["outcome"], data["verdict"], data["signature"], message)
         self._lines.append(line)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-LEVELS = ("fork", "exec", "batch")
-
 
 @dataclass(frozen=True)
 class RunOptions:
