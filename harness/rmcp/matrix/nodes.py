@@ -21,6 +21,8 @@ _LARGEST = 32 * 2**20  # characters; a captured matrix of 100,000 shapes has abo
 _DEEPEST = 50  # levels; a matrix needs seven
 _MOST_NODES = 3_000_000  # nodes with aliases written out
 
+_TOO_DEEP = f"nested deeper than {_DEEPEST} levels"
+
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -163,6 +165,8 @@ def _readable(source: Source, error: Exception) -> tuple[Position, str]:
         mark = next((m for m in marks if m is not None), None)
         message = ", ".join(part for part in (error.problem, error.context) if part)
         line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
+        if "nesting depth" in message:  # newer parsers stop by themselves, far deeper, before we see any event
+            return source.position(line, column), _TOO_DEEP
         hint = " (indent with spaces)" if "\\t" in message else ""
         return source.position(line, column), f"not valid YAML: {message}{hint}"
     offset = getattr(error, "position", getattr(error, "start", 0))
@@ -218,7 +222,7 @@ class _Composer:
                 self._report(event, message, "is this an alias bomb?")
                 return None
             if len(self.stack) > _DEEPEST or (self.stack and self.stack[-1].node.height > _DEEPEST):
-                self._report(event, f"nested deeper than {_DEEPEST} levels")
+                self._report(event, _TOO_DEEP)
                 return None
         return self.root
 
