@@ -36,10 +36,10 @@ def serve(ends: ChildEnds, fresh: bool = False) -> NoReturn:
         if not data:
             break
         for command in decoder.feed(data):
-            run_case(ends, command)
+            spent = run_case(ends, command)
             served += 1
             last = command
-            if not command.get("keep"):
+            if spent or not command.get("keep"):
                 leave(ends, last, fresh)
     if not served:
         os._exit(0)  # a spare that was never used
@@ -81,8 +81,11 @@ def _forget_inherited_exit_handlers() -> None:
         atexit.register(handler)  # ends the worker processes that the case itself starts
 
 
-def run_case(ends: ChildEnds, command: Dict[str, Any]) -> None:
-    """Run one case and send its result frame. Whatever the workload raises is part of the result."""
+def run_case(ends: ChildEnds, command: Dict[str, Any]) -> bool:
+    """Run one case and send its result frame. Whatever the workload raises is part of the result.
+
+    Returns whether this process is spent: its device answers every further call with the fault of this case.
+    """
     from rmcp_torch.context import Context
 
     context: Optional[Context] = None
@@ -113,9 +116,11 @@ def run_case(ends: ChildEnds, command: Dict[str, Any]) -> None:
         observed.update(context.observed)
         if error is None and "torch" in sys.modules and str(command.get("device")) != "cpu":
             observed["libraries"] = linux.mapped_libraries(_LIBRARIES)
+    spent = error is not None and context is not None and not _answers(context)
     result = {
         "t": "result",
         "error": error,
+        "spent": spent,
         "checks": context.checks if context is not None else [],
         "metrics": metrics,
         "observed": observed,
@@ -131,6 +136,16 @@ def run_case(ends: ChildEnds, command: Dict[str, Any]) -> None:
             TypeError("the workload's metrics are not JSON-able: %s" % unsendable), "compare"
         )
         ends.send(result)
+    return spent
+
+
+def _answers(context: Any) -> bool:
+    """Whether the device still works for this process: a CUDA or HIP fault is answered by every call after it."""
+    try:
+        context.synchronize()
+    except Exception:
+        return False
+    return True
 
 
 # Libraries that say which runtime really ran; torch wheels carry their own copies.

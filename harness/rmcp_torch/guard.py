@@ -166,6 +166,8 @@ class Watch:
                 self.phases.append((str(message.get("name", "")), max(0.0, now - self.started)))
             elif kind == "result" and self.result is None:
                 self.result, self.result_at = message, now - self.started
+                # A child whose device is broken for it serves no further case: guard it to its end.
+                self.keep = self.keep and not message.get("spent")
             elif kind == "bye":
                 self.farewell = True
                 self.threads_left = [str(name) for name in message.get("threads") or ()]
