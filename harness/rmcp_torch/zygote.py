@@ -24,6 +24,7 @@ from rmcp_torch import ladder, linux
 from rmcp_torch.forking import Child, ChildEnds, fork_child
 from rmcp_torch.frames import Decoder, encode
 from rmcp_torch.guard import Watch
+from rmcp_torch.probe import build_of
 
 CONTROL_MARKER = b"rmcp/1\r\n"
 _CONTROL_BYTES = 1024 * 1024
@@ -146,14 +147,7 @@ class Zygote:
         }
         torch = sys.modules.get("torch")
         if torch is not None and self.import_error is None:
-            version = torch.version
-            facts.update(
-                torch=str(torch.__version__),
-                hip=getattr(version, "hip", None),
-                cuda=getattr(version, "cuda", None),
-                xpu=getattr(version, "xpu", None),
-                git=getattr(version, "git_version", None),
-            )
+            facts.update(build_of(torch))
         return facts
 
     def _close(self) -> None:

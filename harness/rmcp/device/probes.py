@@ -51,7 +51,7 @@ count = torch.cuda.device_count() if kind == "cuda" else torch.xpu.device_count(
 devices = []
 for index in range(count):
     one = getattr(torch, kind).get_device_properties(index)
-    gfx = getattr(one, "gcnArchName", "").split(":")[0]
+    gfx = getattr(one, "gcnArchName", "").split(":")[0] if torch.version.hip else ""
     devices.append(dict(name=one.name, memory=one.total_memory, gfx=gfx))
 archs = torch.cuda.get_arch_list() if kind == "cuda" and count else []
 say(stage="canary", devices=devices, archs=archs, kind=kind if count else "cpu")

@@ -200,7 +200,9 @@ class Lane:
 
     def _device_facts(self, seat: _Seat, key: str, case: Case, level: str) -> dict[str, Any]:
         """What `auto` means here; asked in a child, because asking initialises the device."""
-        if not any(seat.facts.get(name) for name in ("hip", "cuda", "xpu")):
+        # A zygote that only starts interpreters has not imported torch and cannot say what it was built for.
+        unasked = level == "exec" and case.workload not in TORCH_FREE
+        if not unasked and not any(seat.facts.get(name) for name in ("hip", "cuda", "xpu")):
             return {"device": "cpu" if case.device == "auto" else case.device}
         place = (key, case.device)
         if place not in self._devices:
@@ -209,8 +211,11 @@ class Lane:
                 args={"device": case.device}, runtime=case.runtime, device=case.device, timeout=case.timeout,
             )  # fmt: skip
             seen = self._run(seat, key, probe, 1, level, more=False)
-            # A probe that dies must not send the cases quietly to the CPU: they shall meet the same fault.
-            known = seen.metrics if seen.result and seen.error is None else {"device": "cuda"}
+            if seen.error is not None and seen.error.in_phase == "import":
+                known: Mapping[str, Any] = {"device": "cpu"}  # no torch: every case will say so by itself
+            else:
+                # A probe that dies must not send the cases quietly to the CPU: they shall meet the same fault.
+                known = seen.metrics if seen.result and seen.error is None else {"device": "cuda"}
             self._devices[place] = dict(known)
         return self._devices[place]
 

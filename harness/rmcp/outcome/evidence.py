@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from rmcp.device.kernel_events import KernelEvent, attribute
 from rmcp.isolation.attempt import Attempt
+from rmcp.outcome.patterns import XIDS_AFTERWARDS
 from rmcp.outcome.recognise import recognise
 from rmcp.outcome.recognition import Recognition
 from rmcp.outcome.words import Cause, DeviceEvent
@@ -113,13 +114,19 @@ class Evidence:
         return None
 
     @property
+    def _cleaned_up(self) -> bool:
+        named = {self.text.cause, self.exception.cause} - GENERIC_CAUSES
+        return bool(named) and self.kernel.fields.get("xid") in XIDS_AFTERWARDS
+
+    @property
     def best(self) -> tuple[Recognition, str]:
         """The recognition that counts and the source it came from.
 
-        Kernel log by pid beats text. Of the texts a device fault printed by the driver beats the exception
+        Kernel log by pid beats text, unless it only tells how the driver cleaned up after a cause that the text
+        names. Of the texts a device fault printed by the driver beats the exception
         (on ROCm 7 the exception is the consequence), the exception beats other text; timing comes last.
         """
-        if self.kernel:
+        if self.kernel and not self._cleaned_up:
             return self.kernel, "kernel-log"
         if self.text and (self.text.device or not self.exception):
             return self.text, self.text_source

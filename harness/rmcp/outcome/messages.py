@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from rmcp.outcome.evidence import Evidence
 from rmcp.outcome.words import CAUSE_TEXT, Cause
 
@@ -43,11 +45,19 @@ def say_oom(e: Evidence) -> str:
     return e.best[0].line.strip() or "memory exhausted"
 
 
+# What torch's c10 appends to every CUDA and HIP error: true, always the same, and longer than the error.
+_ADVICE = re.compile(
+    r"^(?:Search for `|(?:CUDA|HIP) kernel errors might be|For debugging consider passing"
+    r"|Compile with `TORCH_USE_(?:CUDA|HIP)_DSA`|Device-side assertion tracking was not enabled).*$\n?",
+    re.MULTILINE,
+)
+
+
 def say_error(e: Evidence) -> str:
-    """The exception."""
+    """The exception, without the advice that follows every error of the device."""
     error = e.attempt.error
     assert error is not None
-    return f"{error.type}: {error.message}".rstrip(": ")
+    return f"{error.type}: {_ADVICE.sub('', error.message)}".rstrip(": \n")
 
 
 def say_mismatch(e: Evidence) -> str:

@@ -688,6 +688,9 @@ XIDS: Mapping[int, tuple[Cause, str]] = {
     119: (Cause.GPU_HANG_RESET, "GSP RPC timeout"),
     120: (Cause.GPU_HANG_RESET, "GSP error"),
 }
+# Xids that follow an error of the process itself: the driver tears its channel down and the GPU stays well. What the
+# process says of its own error is nearer to the cause. A device assertion is followed by a 43 (seen on an H200).
+XIDS_AFTERWARDS = frozenset({43, 45})
 
 
 @dataclass(frozen=True)

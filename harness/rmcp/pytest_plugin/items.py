@@ -51,7 +51,7 @@ class CaseItem(pytest.Item):
             pytest.skip(printable(f"{result.outcome}: {result.reason}"))
         if result.verdict is Verdict.EXPECTED:
             if class_of(result.outcome, result.signal) is not OutcomeClass.PASSED:
-                pytest.xfail(printable(f"expected {result.outcome}: {result.reason or result.message}"))
+                pytest.xfail(printable(result.reason or result.message))
             return
         raise CaseFailed(result)
 
@@ -165,7 +165,7 @@ def status_of(data: dict[str, Any]) -> tuple[str, str, tuple[str, dict[str, bool
     word = outcome.value.upper()
     if expected and not passed:
         return f"expected {outcome}", info.letter.lower() if info.letter.isalpha() else info.letter, (
-            f"{word} (expected)",
+            f"expected {word}",  # pytest adds the reason in brackets
             {"yellow": True},
         )
     # `error` is a category of pytest's own, for broken set-ups.

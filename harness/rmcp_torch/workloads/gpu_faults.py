@@ -14,8 +14,7 @@ _BODIES = {
     "right": "return x + x;",
     "wild-read": "return *(volatile float *)(%s + (unsigned long long)(x * 4096.0f));" % _WILD,
     "wild-write": "*(volatile float *)(%s + (unsigned long long)(x * 4096.0f)) = x; return x;" % _WILD,
-    "misaligned": "return *(volatile float *)((unsigned long long)&x + 1ull);",
-    "trap": "__builtin_trap(); return x;",
+    "trap": "\n#ifdef __HIPCC__\n__builtin_trap();\n#else\n__trap();\n#endif\nreturn x;",
     # The condition depends on memory that the compiler may not reason about, so the loop stays.
     "endless": "volatile float y = x; while (y < 1.0e30f) { y = y * 0.5f; } return y;",
 }
