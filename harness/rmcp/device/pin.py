@@ -14,6 +14,11 @@ from rmcp.device.lock import CPU
 from rmcp.device.numbers import whole
 from rmcp.errors import UserError
 
+# Variables that choose GPUs; who sets one wants to choose himself.
+VISIBLE = (
+    "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL", "ZE_AFFINITY_MASK",
+)  # fmt: skip
+
 _DEVICE = re.compile(r"(cpu|cuda|rocm|hip|xpu)(?::([0-9]{1,4}))?")
 
 
@@ -21,12 +26,13 @@ _DEVICE = re.compile(r"(cpu|cuda|rocm|hip|xpu)(?::([0-9]{1,4}))?")
 class Pin:
     """``device``: what the pinned child calls it; ``name``: the lock's name, a PCI address where it is known;
     ``env``: variables to set in the child; ``gpu``: its facts, None for the CPU or when sysfs shows no
-    GPU."""
+    GPU; ``among``: how many GPUs it was chosen from, 0 where sysfs shows none."""
 
     device: str
     name: str
     env: Mapping[str, str] = field(default_factory=dict)
     gpu: Gpu | None = None
+    among: int = 0
 
 
 def pin(facts: HostFacts, device: str, env: Mapping[str, str], *, hip: bool | None = None) -> Pin:
@@ -58,28 +64,28 @@ def _amd(gpus: Sequence[Gpu], number: int, env: Mapping[str, str], device: str) 
     left = _filtered(list(enumerate(gpus)), env.get("ROCR_VISIBLE_DEVICES"))
     left = [(index, gpu) for index, (_, gpu) in enumerate(left)]  # HIP counts anew
     second = env.get("HIP_VISIBLE_DEVICES", env.get("CUDA_VISIBLE_DEVICES"))
-    index, gpu = _choose(_filtered(left, second), number, device, "ROCm", gpus)
+    left = _filtered(left, second)
+    index, gpu = _choose(left, number, device, "ROCm", gpus)
     # Both names: HIP reads either, and two different ones would be ambiguous.
     shown = {"HIP_VISIBLE_DEVICES": str(index), "CUDA_VISIBLE_DEVICES": str(index)}
-    return Pin("cuda:0", gpu.pci or f"cuda:{number}", shown, gpu)
+    return Pin("cuda:0", gpu.pci or f"cuda:{number}", shown, gpu, len(left))
 
 
 def _nvidia(gpus: Sequence[Gpu], number: int, env: Mapping[str, str], device: str) -> Pin:
     if not gpus:
         return Pin(f"cuda:{number}", f"cuda:{number}")
-    index, gpu = _choose(
-        _filtered(list(enumerate(gpus)), env.get("CUDA_VISIBLE_DEVICES")), number, device, "CUDA", gpus
-    )
+    left = _filtered(list(enumerate(gpus)), env.get("CUDA_VISIBLE_DEVICES"))
+    index, gpu = _choose(left, number, device, "CUDA", gpus)
     # CUDA's own order is by speed; facts are in PCI order.
     shown = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": str(index)}
-    return Pin("cuda:0", gpu.pci or f"cuda:{number}", shown, gpu)
+    return Pin("cuda:0", gpu.pci or f"cuda:{number}", shown, gpu, len(left))
 
 
 def _intel(facts: HostFacts, number: int, env: Mapping[str, str]) -> Pin:
     gpus = [gpu for gpu in facts.gpus if gpu.vendor == "intel"]
     if number >= len(gpus) or "ZE_AFFINITY_MASK" in env:
         return Pin(f"xpu:{number}", f"xpu:{number}")
-    return Pin("xpu:0", gpus[number].pci, {"ZE_AFFINITY_MASK": str(number)}, gpus[number])
+    return Pin("xpu:0", gpus[number].pci, {"ZE_AFFINITY_MASK": str(number)}, gpus[number], len(gpus))
 
 
 def _amd_order(facts: HostFacts) -> list[Gpu]:

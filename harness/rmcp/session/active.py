@@ -20,6 +20,7 @@ from rmcp.runs.writer import RunDirectory, create_run, open_run
 from rmcp.session.facts import Facts
 from rmcp.session.gate import Gate
 from rmcp.session.options import RunOptions
+from rmcp.session.pinning import Pinning
 from rmcp.session.prepare import Prepared
 from rmcp.session.runner import CaseResult, CaseRunner
 
@@ -81,16 +82,16 @@ class ActiveRun:
         self.lane = Lane(lane_options, on_runtime=self._runtime, tick=tick)
         known = host or host_facts(deadline_s=_FACTS_S)
         self.facts = Facts(known, self.lane.facts_of)
+        pinning = Pinning(known, self.facts, os.environ)
         self.gate = Gate(
             run.id,
-            known,
             Policy(reset_command=tuple(reset_command)),
-            lambda case: self.lane.attempt(case, 1, level="fork"),
+            lambda case: self.lane.attempt(pinning.place(case).case, 1, level="fork"),
             self.journal.event,
             KernelLog.open(),
         )
         self.runner = CaseRunner(
-            prepared.matrix, run, self.journal, self.lane, self.gate, self.facts, options, prepared.attempts
+            prepared.matrix, run, self.journal, self.lane, self.gate, self.facts, pinning, options, prepared.attempts
         )
         self._told: dict[str, Mapping[str, Any]] = {}
 

@@ -24,6 +24,10 @@ class Facts:
         breaks must not decide what is supported. None is known to be absent, a missing name is unknown."""
         return CaseFacts(case, self.runtime(case))
 
+    def known(self, case: Case) -> bool:
+        """Whether the case's runtime was asked already, so that asking again costs nothing."""
+        return (case.runtime.name, case.device) in self._runtimes
+
     def runtime(self, case: Case) -> Mapping[str, Any]:
         """Facts of the case's runtime and of the host, by the names of the expression language."""
         place = (case.runtime.name, case.device)

@@ -3,19 +3,14 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from rmcp.device import health
-from rmcp.device.facts import HostFacts
 from rmcp.device.kernel_log import KernelEvent, KernelLog, Mark, Watch, attribute, parse
 from rmcp.device.lock import CPU, DeviceBusy, DeviceLock
-from rmcp.device.pin import pin
-from rmcp.errors import UserError
 from rmcp.isolation.attempt import Attempt
 from rmcp.matrix.model import Case, Timeouts
 from rmcp.outcome.evidence import Incident
@@ -49,14 +44,12 @@ class Gate:
     def __init__(
         self,
         run_id: str,
-        host: HostFacts,
         policy: health.Policy,
         run_attempt: Callable[[Case], Attempt],
         note: Callable[..., None],
         log: KernelLog,
     ) -> None:
         self._run_id = run_id
-        self._host = host
         self._policy = policy
         self._run_attempt = run_attempt
         self._note = note
@@ -67,9 +60,8 @@ class Gate:
         self._watches: list[_Watched] = []
         self._foreign = ""  # who else the kernel blames in the last window
 
-    def enter(self, case: Case, facts: Mapping[str, Any]) -> str | None:
-        """Take the case's device; the reason why it may not be used, or None when the case may start."""
-        name = _device_name(self._host, case, facts)
+    def enter(self, name: str) -> str | None:
+        """Take the device; the reason why it may not be used, or None when the case may start."""
         device = self._devices.get(name)
         if device is None:
             state = health.healthy(self._policy, cpu=name == CPU)
@@ -194,15 +186,3 @@ def _reset(action: health.RunReset) -> health.ResetEnded:
     except (OSError, subprocess.TimeoutExpired) as error:
         return health.ResetEnded(False, time.monotonic(), str(error))
     return health.ResetEnded(done.returncode == 0, time.monotonic(), done.stderr.decode("utf-8", "replace")[-300:])
-
-
-def _device_name(host: HostFacts, case: Case, facts: Mapping[str, Any]) -> str:
-    """The name a device is locked by: its PCI address where it is known, else what torch calls it."""
-    kind = str(facts["device"]) if "device" in facts else CPU
-    if kind == CPU or case.device == CPU:
-        return CPU
-    wanted = kind if case.device == "auto" else case.device
-    try:
-        return pin(host, wanted, os.environ, hip=kind == "rocm").name
-    except UserError:
-        return wanted  # torch sees a device that /sys does not show (WSL, a container)

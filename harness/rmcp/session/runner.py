@@ -23,6 +23,7 @@ from rmcp.session.expectations import Expectations
 from rmcp.session.facts import Facts
 from rmcp.session.gate import Gate
 from rmcp.session.options import RunOptions
+from rmcp.session.pinning import Pinning
 from rmcp.session.record import record_from
 
 
@@ -49,7 +50,7 @@ class CaseRunner:
 
     def __init__(
         self, matrix: Matrix, run: RunDirectory, journal: Journal, lane: Lane, gate: Gate, facts: Facts,
-        options: RunOptions, attempts: Mapping[str, int],
+        pinning: Pinning, options: RunOptions, attempts: Mapping[str, int],
     ) -> None:  # fmt: skip
         self._matrix = matrix
         self._run = run
@@ -57,6 +58,7 @@ class CaseRunner:
         self._lane = lane
         self._gate = gate
         self._facts = facts
+        self._pinning = pinning
         self._options = options
         self._attempts = dict(attempts)
         self._expectations = Expectations(matrix, datetime.date.today())
@@ -71,25 +73,30 @@ class CaseRunner:
         done: list[tuple[AttemptRecord, Attempt]] = []
         level: str | None = self._options.isolation
         while level is not None:
-            refusal = self._gate.enter(case, facts)
+            place = self._pinning.place(case)
+            refusal = self._gate.enter(place.device)
             if refusal is not None:
                 if not done:
                     return self._aside(case, facts, Outcome.BLOCKED, refusal)
                 break
             try:
-                done.append(self._attempt(case, level, upcoming))
+                done.append(self._attempt(case, place.case, level, upcoming))
             finally:
                 self._gate.leave()
             records = [record for record, _ in done]
             level = next_level(records, self._options.isolation, self._options.repeat, self._options.retries)
         return self._result(case, facts, done)
 
-    def _attempt(self, case: Case, level: str, upcoming: Sequence[Case]) -> tuple[AttemptRecord, Attempt]:
+    def _attempt(
+        self, case: Case, placed: Case, level: str, upcoming: Sequence[Case]
+    ) -> tuple[AttemptRecord, Attempt]:
+        if placed is not case:
+            upcoming = self._pinning.upcoming(upcoming)
         number = self._attempts[case.key] = self._attempts.get(case.key, 0) + 1
         self._journal.start(case.key, number)
         started = self._gate.mark()
         try:
-            attempt = self._lane.attempt(case, number, upcoming, level)
+            attempt = self._lane.attempt(placed, number, upcoming, level)
         except BaseException:
             # Stopped from outside: the case did not get its time, so it stays outstanding.
             stopped = AttemptRecord(number=number, outcome=Outcome.NOT_RUN, message="stopped by the user", level=level)
