@@ -115,15 +115,15 @@ class Evidence:
 
     @property
     def _cleaned_up(self) -> bool:
-        named = {self.text.cause, self.exception.cause} - GENERIC_CAUSES
-        return bool(named) and self.kernel.fields.get("xid") in XIDS_AFTERWARDS
+        nearer = bool(self.text or self.exception) or self.killed
+        return nearer and self.kernel.fields.get("xid") in XIDS_AFTERWARDS
 
     @property
     def best(self) -> tuple[Recognition, str]:
         """The recognition that counts and the source it came from.
 
-        Kernel log by pid beats text, unless it only tells how the driver cleaned up after a cause that the text
-        names. Of the texts a device fault printed by the driver beats the exception
+        Kernel log by pid beats text, unless it only tells how the driver cleaned up after an error that the
+        process itself reported, or after our kill. Of the texts a device fault printed by the driver beats the exception
         (on ROCm 7 the exception is the consequence), the exception beats other text; timing comes last.
         """
         if self.kernel and not self._cleaned_up:
