@@ -178,6 +178,24 @@ def test_remarks_stand_at_the_variable(tmp_path: Path) -> None:
     assert "MIOPEN_DEBUG_CONV_GEM" in line
 
 
+@pytest.mark.parametrize(
+    ("axis", "inert"),
+    [
+        ("layout: [contiguous]", True),
+        ("memory_format: [contiguous]", True),
+        ("memory_format: [contiguous, channels_last]", False),
+    ],
+)
+def test_a_variable_is_inert_when_no_value_sets_what_it_waits_for(tmp_path: Path, axis: str, inert: bool) -> None:
+    path = tmp_path / "m.yaml"
+    path.write_text(
+        f"rmcp: 1\nname: m\ndefaults: {{workload: noop}}\naxes:\n  {axis}\n  env:\n    values:\n"
+        '      a: {env: {PYTORCH_MIOPEN_SUGGEST_NHWC: "1"}}\n'
+    )
+    assert [line for line in remarks(load_matrix(path)) if "inert" in line] == remarks(load_matrix(path))
+    assert bool(remarks(load_matrix(path))) is inert
+
+
 def test_schema_and_reader_know_the_same_keys() -> None:
     from rmcp.matrix.schema import json_schema
 

@@ -123,8 +123,8 @@ class Evidence:
         """The recognition that counts and the source it came from.
 
         Kernel log by pid beats text, unless it only tells how the driver cleaned up after an error that the
-        process itself reported, or after our kill. Of the texts a device fault printed by the driver beats the exception
-        (on ROCm 7 the exception is the consequence), the exception beats other text; timing comes last.
+        process itself reported, or after our kill. Of the texts a device fault printed by the driver beats the
+        exception (on ROCm 7 the exception is the consequence), the exception beats other text; timing comes last.
         """
         if self.kernel and not self._cleaned_up:
             return self.kernel, "kernel-log"
