@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rmcp.device.facts import HostFacts
 from rmcp.device.findings import Finding, Level
@@ -223,7 +224,7 @@ def _torch(one: Torch, style: Style) -> list[str]:
         return [f"  {where}  no PyTorch"]
     build = f"ROCm {one.hip}" if one.hip else f"CUDA {one.cuda}" if one.cuda else "CPU build"
     state = "" if one.status == "ok" else one.status.upper()
-    devices = ", ".join(str(device.get("name", "?")) for device in one.devices)
+    devices = ", ".join(_torch_device(device) for device in one.devices)
     python = f"Python {one.python_version}" if one.python_version else ""
     torch = f"torch {one.torch}" if one.torch else ""
     lines = [
@@ -239,13 +240,18 @@ def _torch(one: Torch, style: Style) -> list[str]:
     return lines
 
 
+def _torch_device(device: Mapping[str, Any]) -> str:
+    memory = device.get("memory")
+    return str(device.get("name", "?")) + (f" ({_size(memory)})" if isinstance(memory, int) and memory else "")
+
+
 def _tool(tool: Tool, style: Style) -> str:
     if tool.status == "missing":
         return f"  {tool.name:<{_LABEL}} not installed"
     first = tool.lines[0] if tool.lines else ""
     state = {"ok": "answers", "failed": f"exit code {tool.returncode}", "hung": "HUNG"}[tool.status]
     return f"  {tool.name:<{_LABEL}} " + style.join(
-        [f"{state} in {tool.seconds:.1f} s", first[: style.width - 40]]
+        [f"{state} in {tool.seconds:.1f} s", textwrap.shorten(first, style.width - 40, placeholder=" …")]
     )
 
 
