@@ -79,6 +79,11 @@ def test_number_of_what_is_none(value: object) -> None:
     assert number(value) == 0.0
 
 
+def test_of_lines_that_differ_in_numbers_the_first_are_marked() -> None:
+    text = "\n".join(f"K.cu:111: block: [0,0,0], thread: [{n},0,0] Assertion `i < n` failed." for n in range(9))
+    assert guilty_lines(text + "\nCUDA error: device-side assert triggered") == (0, 1, 2, 9)
+
+
 def test_guilty_lines_of_a_crash() -> None:
     text = "loading\n:0:rocdevice.cpp: aborting with error : HSA_STATUS_ERROR\nrest\n0x7fdeadbeef"
     assert guilty_lines(text) == (1,)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,8 @@ _GUILTY = re.compile(
     r"|NVRM: Xid|oom-kill|Killed process|double free|corrupted|Assertion .* failed|stack smashing"
     r"|^\s*(?:\w+\.)*\w*(?:Error|Exception|Interrupt)\b(?::|$)"
 )
+_NUMBERS = re.compile(r"0x[0-9a-fA-F]+|[0-9]+")
+_MOST_ALIKE = 3  # enough to see that it repeats; more would hide the next line that matters
 
 
 @dataclass(frozen=True)
@@ -79,12 +82,19 @@ def read_texts(run: Run, attempt: AttemptRecord, streams: tuple[str, ...] = tupl
 
 
 def guilty_lines(text: str, needles: tuple[str, ...] = ()) -> tuple[int, ...]:
-    """Indexes (from 0) of the lines that name a fault, or hold one of ``needles`` (address, kernel ...)."""
+    """Indexes (from 0) of the lines that name a fault, or hold one of ``needles`` (address, kernel ...).
+
+    Of lines that differ in their numbers only (a device assertion prints one per thread) the first few are marked.
+    """
     marked = []
+    shapes: Counter[str] = Counter()
     sought = tuple(needle for needle in needles if len(needle) >= 6)  # shorter ones are found everywhere
     for index, line in enumerate(text.split("\n")):
         if _GUILTY.search(line) or any(needle in line for needle in sought):
-            marked.append(index)
+            shape = _NUMBERS.sub("#", line)
+            shapes[shape] += 1
+            if shapes[shape] <= _MOST_ALIKE:
+                marked.append(index)
     return tuple(marked)
 
 
