@@ -195,7 +195,12 @@ def describe(raised: BaseException, phase: str = "") -> Dict[str, str]:
     try:
         lines = "".join(traceback.format_exception(type(raised), raised, raised.__traceback__))
     except BaseException:
-        lines = "".join(traceback.format_tb(raised.__traceback__))
+        # Since Python 3.13 it imports a module to read the source lines, which fails when no file can be opened.
+        frames = [
+            (frame.f_code.co_filename, line, frame.f_code.co_name)
+            for frame, line in traceback.walk_tb(raised.__traceback__)
+        ]
+        lines = "".join('  File "%s", line %d, in %s\n' % frame for frame in frames)
     kind = type(raised)
     own = kind.__module__ in ("builtins", "__main__")
     name = kind.__qualname__ if own else kind.__module__ + "." + kind.__qualname__

@@ -129,8 +129,9 @@ def fork_child(entry: Callable[[ChildEnds], NoReturn], close_inherited: bool = T
             else:
                 _close_each({*pipes, null} - {0, 1, 2})
             entry(ends)
-        except BaseException:
-            os.write(2, ("rmcp: the child could not start\n" + traceback.format_exc()).encode("utf-8", "replace"))
+        except BaseException as raised:
+            os.write(2, ("rmcp: the child failed outside of a case: %r\n" % raised).encode("utf-8", "replace"))
+            os.write(2, traceback.format_exc().encode("utf-8", "replace"))  # may itself raise, with no file to be had
         finally:
             os._exit(_CHILD_BROKEN)
     for fd in (command_r, result_w, stdout_w, stderr_w):

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rmcp_torch import ladder
+from rmcp_torch.child import describe
 from rmcp_torch.frames import Decoder, encode
 from rmcp_torch.ladder import ABANDON, DUMP, KILL, TERM, WAIT, Budgets, Snapshot, decide
 from rmcp_torch.ring import Ring
@@ -156,3 +157,17 @@ def test_importing_the_target_imports_no_torch() -> None:
     code = "import sys, rmcp_torch, rmcp_torch.zygote; sys.exit('torch' in sys.modules)"
     environment = {**os.environ, "PYTHONPATH": str(HARNESS)}
     assert subprocess.run([sys.executable, "-c", code], env=environment, timeout=60, check=False).returncode == 0
+
+
+def test_an_exception_is_described_when_its_source_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> list[str]:
+        raise OSError(24, "Too many open files")
+
+    try:
+        raise ValueError("the first")
+    except ValueError as raised:
+        with monkeypatch.context() as patch:
+            patch.setattr("traceback.format_exception", refused)
+            told = describe(raised, "launch")
+    assert (told["type"], told["message"], told["in_phase"]) == ("ValueError", "the first", "launch")
+    assert f'File "{__file__}"' in told["traceback"]
