@@ -117,6 +117,20 @@ def test_nothing_failed_is_said(tmp_path):
     assert "nothing failed" in to_text(explanations(found, {}))
 
 
+@pytest.mark.parametrize(
+    ("outcomes", "said"),
+    [
+        ((Outcome.CRASH, Outcome.CRASH), "always: 2 of 2 cases, and nothing passed beside them"),
+        ((Outcome.PASS, Outcome.CRASH), "nothing tells what failed so (1) from what passed (1)"),
+    ],
+)
+def test_no_rule_is_made_of_too_little(tmp_path, outcomes, said):
+    cases = tuple(record({"a": str(n)}, {"a": n}, outcome) for n, outcome in enumerate(outcomes))
+    found = study(Run("r1", tmp_path, {}, cases, compare_axes=()))
+    (told,) = explanations(found, {s: found.localise(s) for s in found.signatures()})
+    assert said in told.sentence
+
+
 def test_probing_goes_to_new_shapes_to_tell_an_area_from_a_height(tmp_path):
     """All shapes of the matrix are square: only a new shape can tell h from h*w."""
     run = a_run(tmp_path, planted)

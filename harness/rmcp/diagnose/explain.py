@@ -75,7 +75,12 @@ def _explanation(found: Study, signature: str, localised: Localised, finding: Fi
         f"{head} {joint} {rule}: {counts.covered} of {counts.failing}, "
         f"contradicted by {counts.contradicted} of {counts.passing}"
     )
-    if not finding.hypothesis.terms:
+    if not finding.hypothesis.terms and counts.contradicted:
+        sentence = (
+            f"{head}: nothing tells what failed so ({counts.covered}) from what passed ({counts.contradicted}): "
+            "too few cases, or too mixed; `--probe N` runs what would tell more"
+        )
+    elif not finding.hypothesis.terms:
         sentence = f"{head} always: {counts.covered} of {counts.failing} cases, and nothing passed beside them"
     elif not finding.significant:
         sentence += f" (may be chance: corrected p = {_p(finding.log10_corrected)})"
