@@ -295,7 +295,7 @@ POSITIVE: list[tuple[str, str, dict]] = [
         {"hip_error": "hipErrorInvalidDeviceFunction"},
     ),
     ("CUDA error: device kernel image is invalid", "no_kernel_image", {}),
-    ("rocBLAS error: Could not initialize Tensile host: No devices found", "missing_library_kernels", {}),
+    ("rocBLAS error: Could not initialize Tensile host: No devices found", "hip_init_error", {}),
     (
         "rocblas error: Cannot read /opt/rocm/lib/rocblas/library/TensileLibrary.dat: No such file or directory for GPU arch : gfx1031",
         "missing_library_kernels",
@@ -516,7 +516,7 @@ POSITIVE: list[tuple[str, str, dict]] = [
     ("ollama-1  | CUDA error: out of memory", "out_of_memory", {}),
     (
         "Error: llama runner process has terminated: error:Could not initialize Tensile host: No devices found",
-        "missing_library_kernels",
+        "hip_init_error",
         {},
     ),
     ("Error: llama runner process has terminated: signal: segmentation fault (core dumped)", "segfault", {}),

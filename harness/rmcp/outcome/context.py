@@ -134,7 +134,7 @@ _CODE = re.compile(
     r"let|var|fn|pub|match|switch|echo|grep|export|constexpr|inline|void|int|bool|auto|extern|enum|struct|namespace|using|template|#define|#include|#if)\b[^:]*[({;:=]"
     r"|\b(?:printf|fprintf|LOG|log\w*|LogPrintf\w*|print|println!?|puts|EXPECT_\w+|ASSERT_\w+|TORCH_CHECK|CHECK|MIOPEN_THROW|contains|startswith|endswith|includes|"
     r"has_substr|find|assertIn|assertRaises\w*|assertEqual|raises|skipIf\w*|Error|Exception|RuntimeError)\(\s*(?:[fru]?[\"'`]|\w+\()"
-    r"|\bin (?:str\(|msg|message|text|line|output|err|stderr|log|result|exc|e\b)|[\"'`]\s+in\s+\w"
+    r"|\bin (?:str\(|msg|message|text|line(?! \d)|output|err|stderr|log|result|exc|e\b)|[\"'`]\s+in\s+(?!(?:line|file|function)\b)\w"
     r"|[\"'][)\]}]*\s*[,;]\s*(?:#.*|//.*)?$|[\"']\)+\s*:?$|=>\s*[\"']|==\s*[\"']|^\w+\s*=\s*[\[({]?\s*[fru]*[\"']|\bhip(?:Success)\s*[!=]=|[!=]=\s*(?:hip|cuda)Error"
     r"|=\s*0x[0-9a-fA-F]+\s*,|^\"[^\"]*\"\s*:\s*[\[{\"\d]"
 )
@@ -144,12 +144,13 @@ _JSON_KEY = re.compile(r"[\"'](?:error|err|message|msg|detail|details|log|stderr
 _DEFINES = re.compile(r"(?:hip|cuda)Error\w+|(?:CUDA|HIP)_ERROR_\w+|The agent attempted|an? illegal|(?:unspecified|device-side)\b")
 # `SomeError: ` at the beginning of a line: the last line of a traceback.
 _EXCEPTION_LEAD = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Resources|Exit)(?:\(\))?: (?!is\b|are\b|when\b)")
-_FATAL_LINE = re.compile(r":0:\s*rocdevice\.cpp\s*:\s*\d+\s*:")  # printed by the runtime and by nothing else
+_FATAL_LINE = re.compile(r":0:\s*rocdevice\.cpp\s*:\s*\d+\s*:|\S+\.cpp:\d+: guarantee\(")  # printed by the runtime and by nothing else
 # Sentences that announce an example: what follows them did not happen here.
 _INTRO = re.compile(
     r"\b(?:lines?|message|errors?|output|something|text|piece|crash|one)\b[^.\n]{0,60}\b(?:like(?! this| the following| these| below| so\b)|such as|gives? you|resembl\w+)\b"
     r"|\*\*same error|\bif you (?:see|get|encounter|hit)|\btells you\b|\bwhen you (?:see|get)|\btypical\b"
     r"|\bcommon (?:errors?|failures?|issues?)|\btroubleshoot|\bknown (?:errors?|failures?)|\bmay (?:see|fail|print|show|crash)|\bmight (?:see|fail|print|show)"
+    r"|\busers\b[^.\n]{0,40}\b(?:see|saw|get|hit)\b"
     r"|\bwould (?:fail|print|see)|\bexpected (?:output|error|failure)|\bdownstream",
     re.IGNORECASE,
 )

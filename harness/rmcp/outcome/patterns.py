@@ -72,6 +72,9 @@ def _hsa(name: str) -> str:
     return _HSA + r"(?P<hsa_status>HSA_STATUS_ERROR_" + name + r")\b(?=\s*:|\s+code|\.?\s*$|\s*\n)" + _CODE
 
 
+# The line in which a shell reports the end of a job: nobody writes one in a sentence of his own.
+_JOB = r"(?:\[\d+\]\s*[+-]?\s+\d+\s+|\S+: line \d+:\s+\d+\s+)"
+_SHELL_JOB = "bash and zsh: jobs with their number or the script's line"
 _DMESG = "Linux amdgpu driver, kernel log"
 
 PATTERNS: tuple[Pattern, ...] = (
@@ -219,7 +222,7 @@ PATTERNS: tuple[Pattern, ...] = (
     # ---- HIP and CUDA: runtime error texts. {texts} rows are in RUNTIME_ERRORS below ----------------------
     Pattern(
         "hip-no-binary", Cause.NO_KERNEL_IMAGE,
-        r"hipErrorNoBinaryForGpu:\s*(?:Unable to find code object for (?:all )?current devices?"
+        r"(?:\S+\.cpp:\d+: guarantee\([^\n\"]{0,40}\"?)?hipErrorNoBinaryForGpu:\s*(?:Unable to find code object for (?:all )?current devices?"
         r"|Coul?dn'?t find binary for (?:file: \S+, for )?current devices?)",
         ("hipErrorNoBinaryForGpu",),
         '"hipErrorNoBinaryForGpu: Unable to find code object for all current devices!"',
@@ -251,7 +254,7 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "rocblas-tensile-missing", Cause.MISSING_LIBRARY_KERNELS,
         r"r?oc(?:BLAS|blas) error:\s*(?:Cannot read\s+)?[^\n]{0,300}?TensileLibrary[^\n]{0,200}?"
-        r"(?:for GPU arch\s*:\s*(?P<gpu_arch>gfx\w+)|$|\n)",
+        r"(?:for GPU arch\s*:\s*(?P<gpu_arch>gfx\w+)|(?<=_)(?P<gpu_arch2>gfx[0-9a-f]+)\.(?:dat|co|hsaco|yaml)(?![^\n]*GPU arch)|$|\n)",
         ("ocBLAS error", "ocblas error"),
         "rocBLAS error: Cannot read /opt/rocm/lib/rocblas/library/TensileLibrary.dat: No such file or directory for "
         "GPU arch : gfx1010",
@@ -260,18 +263,25 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "hipblaslt-missing", Cause.MISSING_LIBRARY_KERNELS,
-        r"hipblaslt error:\s*Cannot read\s+\S+[^\n]*?(?:for GPU arch\s*:\s*(?P<gpu_arch>gfx\w+))?"
+        r"(?:hip|roc)blaslt error:\s*(?:Cannot read|Could not load)\s+[\"']?[^\n\"']*?"
+        r"(?:_(?P<gpu_arch>gfx[0-9a-f]+)\.(?:dat|co|hsaco|yaml)|for GPU arch\s*:\s*(?P<gpu_arch2>gfx\w+)|$|[\"'\n])"
         r"|Cannot read\s+\"?\S*(?:hipblaslt|TensileLibrary)\S*\"?:\s*No such file",
-        ("hipblaslt", "TensileLibrary"),
-        'hipblaslt error: Cannot read "TensileLibrary_lazy_gfx1103.dat": No such file or directory',
-        "hipBLASLt tensile_host.cpp", "hipblaslt", fields={"library": "hipBLASLt/Tensile"},
+        ("blaslt", "TensileLibrary"),
+        'rocblaslt error: Cannot read "TensileLibrary_lazy_gfx1103.dat": No such file or directory',
+        "hipBLASLt tensile_host.cpp (rocblaslt error: since it exists, older text hipblaslt error:)", "hipblaslt",
+        fields={"library": "hipBLASLt/Tensile"}, expect={"gpu_arch": "gfx1103"},
+    ),
+    Pattern(
+        "rocblas-no-device", Cause.HIP_INIT_ERROR, r"Could not initialize Tensile (?:host|library):\s*No devices found",
+        ("No devices found",), "rocBLAS error: Could not initialize Tensile host: No devices found",
+        "rocBLAS tensile_host.cpp: hipGetDeviceCount found none; no kernel is missing", "rocblas", rank=Rank.DOWNSTREAM,
     ),
     Pattern(
         "rocblas-tensile-host", Cause.MISSING_LIBRARY_KERNELS,
         r"(?:(?:rocBLAS|rocblas) error:\s*)?Could not (?:initialize Tensile (?:host|library)|load Tensile\w*)[^\n\"`]{0,200}",
         ("Tensile",),
         "rocBLAS error: Could not initialize Tensile host:",
-        "rocBLAS tensile_host.cpp; with `No devices found` it follows a dead HIP context", "rocblas",
+        "rocBLAS tensile_host.cpp", "rocblas",
         rank=Rank.DOWNSTREAM, fields={"library": "rocBLAS/Tensile"},
     ),
     # ---- MIOpen -------------------------------------------------------------------------------------------
@@ -281,6 +291,15 @@ PATTERNS: tuple[Pattern, ...] = (
         "MIOpen Error: /MIOpen/src/ocl/convolutionocl.cpp:518: Forward Convolution cannot be executed due to incorrect "
         "params",
         "MIOpen errors.cpp Exception::Where", "miopen", fields={"library": "MIOpen"}, expect={"library": "MIOpen"},
+    ),
+    Pattern(
+        "miopen-source-line", Cause.MIOPEN_ERROR,
+        r"/(?:MIOpen|MLOpen|miopen)/src/[\w./-]+\.[ch]pp:\d+: (?!\d|error\b|warning\b|note\b|undefined\b|\w[\w:<> ]*\()"
+        r"(?P<detail>[^\n`]{4,400})",
+        ("IOpen/src/", "LOpen/src/", "iopen/src/"),
+        "FAILED: /MIOpen/src/hipoc/hipoc_program.cpp:162: Failed creating module from file /tmp/miopen-1",
+        "MIOpen errors.cpp: what() of its exception, as test programs and bindings print it", "miopen",
+        fields={"library": "MIOpen"}, expect={"library": "MIOpen"},
     ),
     Pattern(
         "miopen-log-error", Cause.MIOPEN_ERROR,
@@ -394,6 +413,11 @@ PATTERNS: tuple[Pattern, ...] = (
         "XLA, TensorFlow, Vulkan, Blender Cycles, hashcat", "runtime",
     ),
     Pattern(
+        "torch-async-oom", Cause.OUT_OF_MEMORY, r"Allocation on device(?: \d+ would exceed allowed memory\.[^\n]*)?(?=\s*$)",
+        ("Allocation on device",), "!!! Exception during processing !!! Allocation on device",
+        "torch CUDAMallocAsyncAllocator.cpp, as ComfyUI prints it", "torch", whole=True,
+    ),
+    Pattern(
         "host-oom", Cause.OUT_OF_MEMORY,
         r"DefaultCPUAllocator: (?:can't allocate memory|not enough memory)"
         r"|\bMemoryError\b(?::[^\n]*)?$|numpy\S*_ArrayMemoryError|terminate called after throwing an instance of 'std::bad_alloc'|what\(\):\s+std::bad_alloc\b"
@@ -449,7 +473,7 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "amdgpu-fault-process", Cause.NONE,
-        r"(?:in process|Process information: process|for process)\s+(?P<process>\S*) pid (?P<pid>\d+)",
+        r"(?:in process|Process information: process|for process|\bProcess) +(?P<process>\S*) pid (?P<pid>[1-9]\d*)",
         ("rocess",), "amdgpu:  in process python3 pid 3710 thread python3 pid 3710", _DMESG, "kernel-log",
         rank=Rank.DETAIL, expect={"pid": 3710, "process": "python3"},
     ),
@@ -501,6 +525,12 @@ PATTERNS: tuple[Pattern, ...] = (
         "GRAPHICS GPC1 GPCCLIENT_T1_3 faulted @ 0x7e9f_4f200000. Fault is of type FAULT_PDE ACCESS_TYPE_VIRT_READ",
         "NVIDIA driver, kernel log; the number decides (XIDS)", "kernel-log", device=True,
         expect={"xid": 31, "pid": 80798, "address": "0x7e9f_4f200000"},
+    ),
+    Pattern(
+        "nvrm-off-bus", Cause.GPU_HANG_RESET, r"(?:GPU (?:has )?|NVRM:[^\n]{0,80}?)fallen off (?:of )?the bus", ("off the bus", "off of the bus"),
+        "NVRM: fallen off the bus and is not responding to commands.",
+        "NVIDIA driver, kernel log (the line after Xid 79, or alone when it happens before initialisation); nvidia-smi",
+        "kernel-log",
     ),
     # ---- the process itself -------------------------------------------------------------------------------
     Pattern(
@@ -564,6 +594,22 @@ PATTERNS: tuple[Pattern, ...] = (
         ("Abort", "abort ", "IOT instruction", "exit", "signal 6", "SIGIOT", "SIGABRT"),
         "Aborted (core dumped)", "shell, CPython faulthandler, Open MPI, absl", "process", rank=Rank.WEAK,
         fields={"signal": "SIGABRT"}, whole=True, expect={"signal": "SIGABRT"},
+    ),
+    Pattern(
+        "told-job-segfault", Cause.SEGFAULT, _JOB + r"[Ss]egmentation [Ff]ault\b", ("egmentation fault", "egmentation Fault"),
+        "[1]    4711 segmentation fault (core dumped)  python train.py", _SHELL_JOB, "process", rank=Rank.WEAK,
+        fields={"signal": "SIGSEGV"}, expect={"signal": "SIGSEGV"},
+    ),
+    Pattern(
+        "told-job-abort", Cause.UNKNOWN_ABORT, _JOB + r"(?:Aborted|Abort trap|IOT instruction|abort)\b",
+        ("Abort", "IOT instruction", "abort "), "bash: line 1:  4711 Abort trap: 6           ./bin/miner",
+        _SHELL_JOB, "process", rank=Rank.WEAK, fields={"signal": "SIGABRT"}, expect={"signal": "SIGABRT"},
+    ),
+    Pattern(
+        "told-job-illegal", Cause.ILLEGAL_INSTRUCTION, _JOB + r"[Ii]llegal (?:hardware )?instruction\b",
+        ("llegal instruction", "llegal hardware instruction"),
+        "[1]    4711 illegal hardware instruction (core dumped)  python predict.py", _SHELL_JOB, "process",
+        rank=Rank.WEAK, fields={"signal": "SIGILL", "where": "cpu"}, expect={"signal": "SIGILL", "where": "cpu"},
     ),
     Pattern(
         "told-segfault", Cause.SEGFAULT,

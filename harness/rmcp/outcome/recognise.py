@@ -17,6 +17,7 @@ from rmcp.outcome.compete import Hit, choose, compatible, details, is_other
 from rmcp.outcome.context import Core, only_names, undecorate
 from rmcp.outcome.fields import tidy
 from rmcp.outcome.fingerprint import runtime_of_line
+from rmcp.outcome.localised import LOCALISED
 from rmcp.outcome.patterns import BENIGN, CYCLES_TEXTS, PATTERNS, XIDS, Pattern, Rank
 from rmcp.outcome.recognition import Recognition
 from rmcp.outcome.runtime_errors import RUNTIME_NEEDLES, runtime_error
@@ -24,6 +25,7 @@ from rmcp.outcome.words import Cause
 
 _FOLLOWING = 3  # lines that may belong to a wrapped message
 _AFTER_DECISION = 400  # candidate lines that are still read for fields once a primary cause is known
+_TAIL = 60  # last lines that are read whole: how a process ended stands there, in whatever language
 _BEFORE, _AFTER = 6, 12  # lines around the guilty one that are read whole
 _DISTINCT = 20_000  # different lines that are looked at closely; what comes later in an endless log is more of it
 _HITS = 2000  # weak hits that are kept of an endless log
@@ -56,7 +58,7 @@ _SIGNAL_NUMBERS = {
 
 @lru_cache(maxsize=1)
 def _table() -> tuple[tuple[Pattern, re.Pattern[str], tuple[str, ...]], ...]:
-    return tuple((pattern, re.compile(pattern.regex), pattern.needles) for pattern in PATTERNS)
+    return tuple((row, re.compile(row.regex), row.needles) for row in (*PATTERNS, *LOCALISED))
 
 
 @lru_cache(maxsize=1)
@@ -89,6 +91,8 @@ def recognise(
     """
     data = scan.clean(text if isinstance(text, bytes) else text.encode("utf-8", "backslashreplace"))
     hits = _hits(data, raw)
+    known = {hit.offset for hit in hits}
+    hits += [hit for hit in _tail(data, raw) if hit.offset not in known]
     best = choose(hits, data)
     if best is not None:
         hits = sorted([*hits, *_neighbours(data, best, raw)], key=lambda hit: hit.offset)
@@ -147,6 +151,20 @@ def _hits(data: bytes, raw: bool) -> list[Hit]:
         if after_decision > _AFTER_DECISION or len(hits) > _HITS:
             break
     return hits
+
+
+def _tail(data: bytes, raw: bool) -> list[Hit]:
+    """What the last lines say, whether or not one of the searched words stands in them."""
+    found: list[Hit] = []
+    end = len(data)
+    for _ in range(_TAIL):
+        if end <= 0:
+            break
+        start = data.rfind(b"\n", 0, end) + 1
+        if end > start:
+            found = _match_line(data, scan.Line(start, end), data[start : min(end, start + 4000)], raw) + found
+        end = start - 1
+    return found
 
 
 def _neighbours(data: bytes, best: Hit, raw: bool) -> list[Hit]:
