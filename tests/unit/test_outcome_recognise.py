@@ -490,7 +490,7 @@ POSITIVE: list[tuple[str, str, dict]] = [
     ("System is out of GPU and shared host memory", "out_of_memory", {}),
     ("cuMemAlloc(): out of memory", "out_of_memory", {}),
     ("hipMalloc failed: out of memory", "out_of_memory", {}),
-    ("hipMemAlloc(): 2", "none", {}),
+    ("hipMemAlloc(): 2", "out_of_memory", {"hip_error": "hipErrorOutOfMemory"}),
     (
         "CUDA Runtime Error at: foo.cu:12\nan illegal memory access was encountered cudaDeviceSynchronize()",
         "memory_access_fault",

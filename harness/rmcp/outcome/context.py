@@ -101,7 +101,7 @@ def undecorate(line: str) -> Core:
 # Words that make a sentence *about* an error out of the words that follow or surround it.
 _ABOUT = re.compile(
     r"\b(?:if|when|whenever|unless|until|would|could|might|may|should|such as|e\.g\.|i\.e\.|for example|for instance"
-    r"|examples?|like|instead of|rather than|avoid\w*|prevent\w*|handl(?:e|es|ing)|typical\w*|usually|sometimes|often"
+    r"|examples?|like|instead of|rather than|avoid\w*|prevent\w*|catch(?:es|ing)?|handl(?:e|es|ing)|typical\w*|usually|sometimes|often"
     r"|fix(?:es|ed|ing)?|workarounds?|symptoms?|means|indicates?|known issue|possibly|leads? to|leading to|results? in|causes?"
     r"|resulting in|(?:dies?|crash(?:es)?|fails?|errors? out|aborts?|ends|stops?|exits?) with|throws?|raises?|triggers?"
     r"|look(?:s|ing)? (?:like|for)|see(?:s|ing)?|same error|similar|grep|match(?:es)?|detects?|downstream|proven"
@@ -134,7 +134,7 @@ _CODE = re.compile(
     r"let|var|fn|pub|match|switch|echo|grep|export|constexpr|inline|void|int|bool|auto|extern|enum|struct|namespace|using|template|#define|#include|#if)\b[^:]*[({;:=]"
     r"|\b(?:printf|fprintf|LOG|log\w*|LogPrintf\w*|print|println!?|puts|EXPECT_\w+|ASSERT_\w+|TORCH_CHECK|CHECK|MIOPEN_THROW|contains|startswith|endswith|includes|"
     r"has_substr|find|assertIn|assertRaises\w*|assertEqual|raises|skipIf\w*|Error|Exception|RuntimeError)\(\s*(?:[fru]?[\"'`]|\w+\()"
-    r"|\bin (?:str\(|msg|message|text|line(?! \d)|output|err|stderr|log|result|exc|e\b)|[\"'`]\s+in\s+(?!(?:line|file|function)\b)\w"
+    r"|\bin (?:str\(|msg|message|text|line(?! \d)|output|err|stderr|log|result|exc|e\b)|[\"']\s+in\s+(?!(?:line|file|function)\b)\w"
     r"|[\"'][)\]}]*\s*[,;]\s*(?:#.*|//.*)?$|[\"']\)+\s*:?$|=>\s*[\"']|==\s*[\"']|^\w+\s*=\s*[\[({]?\s*[fru]*[\"']|\bhip(?:Success)\s*[!=]=|[!=]=\s*(?:hip|cuda)Error"
     r"|=\s*0x[0-9a-fA-F]+\s*,|^\"[^\"]*\"\s*:\s*[\[{\"\d]"
 )
@@ -150,9 +150,17 @@ _INTRO = re.compile(
     r"\b(?:lines?|message|errors?|output|something|text|piece|crash|one)\b[^.\n]{0,60}\b(?:like(?! this| the following| these| below| so\b)|such as|gives? you|resembl\w+)\b"
     r"|\*\*same error|\bif you (?:see|get|encounter|hit)|\btells you\b|\bwhen you (?:see|get)|\btypical\b"
     r"|\bcommon (?:errors?|failures?|issues?)|\btroubleshoot|\bknown (?:errors?|failures?)|\bmay (?:see|fail|print|show|crash)|\bmight (?:see|fail|print|show)"
+    r"|\b(?:usually|typically|often|generally|commonly|normally)\b[^.\n]{0,30}\blooks? like\b"
     r"|\busers\b[^.\n]{0,40}\b(?:see|saw|get|hit)\b"
     r"|\bwould (?:fail|print|see)|\bexpected (?:output|error|failure)|\bdownstream",
     re.IGNORECASE,
+)
+# An article speaks of what its reader sees; who reports says what he himself saw.
+_GENERIC = re.compile(r"\b(?:you|your|you['’](?:ve|re|ll|d)|developers|users|people)\b", re.IGNORECASE)
+_FIRST_PERSON = re.compile(r"\b(?:I|I['’](?:m|ve)|we|we['’]re|my|our|me)\b")
+_I_GOT = re.compile(
+    r"\b(?:I|we|I['’]m|we['’]re|I am)\b[^.;\n]{0,30}\b(?:got|get|getting|receive[sd]?|receiving|encounter(?:ed)?|hit|facing|obtain(?:ed)?)\b"
+    r"[^.;\n]{0,60}\w+(?:Error|Exception):\s*(?:\w+ [Ee]rror[^.\n]{0,20}:\s*)?$"
 )
 # These announce an example or a report; a complete driver line after them is a report.
 _SOFT_INTRO = re.compile(r"\blooks? like\b|\bsame error|\bfor example\b|\bexamples?\b\s*:|\bsimilar", re.IGNORECASE)
@@ -182,6 +190,8 @@ def only_names(
         _CODE.search(whole) or _CALL.search(before)
     ):
         return True
+    if _I_GOT.search(before) and not re.search(r"\b(?:if|never|not|catch)\b", before):
+        return False
     if _INTRO.search(lead) or (weak and _SOFT_INTRO.search(lead)):
         return True
     if core.ticked and not device and re.match(r"`+[*_]*,?\s+[a-z(]", after):
@@ -227,6 +237,15 @@ def only_names(
     if re.search(r"[:>\])|!=→]\s*[*_`\"']*\s*$", before):
         return False
     return len(_WORDS.findall(before)) >= 3
+
+
+def is_example_intro(text: str) -> bool:
+    """True for `you may see an error like:`: what stands in the next paragraph happened to nobody in particular."""
+    return (
+        text.endswith((":", "："))
+        and bool(_INTRO.search(text) and _GENERIC.search(text))
+        and not _FIRST_PERSON.search(text)
+    )
 
 
 def _in_literal(before: str) -> bool:

@@ -402,12 +402,12 @@ PATTERNS: tuple[Pattern, ...] = (
         "oom-other", Cause.OUT_OF_MEMORY,
         r"\b(?:torch(?:\.cuda)?\.)?OutOfMemoryError(?=:|\s*$)(?!: Task was killed)(?::[^\n]*)?"
         r"|RESOURCE_EXHAUSTED:[^\n]{0,60}[Oo]ut of memory|OOM when allocating tensor"
-        r"|failed to allocate [^\n]{1,80}(?:CUDA_ERROR_OUT_OF_MEMORY|hipErrorOutOfMemory)"
+        r"|failed to allocate [^\n]{1,80}(?:CUDA_ERROR_OUT_OF_MEMORY|hipErrorOutOfMemory|HIP_ERROR_OutOfMemory|hipError_t\((?:2|1002)\))"
         r"|\bCUDA_ERROR_OUT_OF_MEMORY\b(?=\s*[:(]|\s*$)|ErrorOutOfDeviceMemory"
         r"|System is out of GPU (?:and shared host )?memory|Not enough allocatable device memory for this attack"
         r"|CL_OUT_OF_HOST_MEMORY|CL_MEM_OBJECT_ALLOCATION_FAILURE"
         r"|Not enough memory\. Please try to increase|GGML_CUDA_OOM|ran out of (?:GPU|CUDA|HIP) memory",
-        ("OutOfMemory", "RESOURCE_EXHAUSTED", "OOM when", "OUT_OF_MEMORY", "OutOfDeviceMemory", "out of GPU",
+        ("OutOfMemory", "hipError_t(", "RESOURCE_EXHAUSTED", "OOM when", "OUT_OF_MEMORY", "OutOfDeviceMemory", "out of GPU",
          "allocatable device memory", "OUT_OF_HOST_MEMORY", "MEM_OBJECT_ALLOC", "Not enough memory", "ran out of"),
         "jaxlib.xla_extension.XlaRuntimeError: RESOURCE_EXHAUSTED: Out of memory while trying to allocate 17179869184 bytes.",
         "XLA, TensorFlow, Vulkan, Blender Cycles, hashcat", "runtime",
@@ -442,10 +442,10 @@ PATTERNS: tuple[Pattern, ...] = (
         "user-oom-kill", Cause.CPU_OOM_KILL,
         r"fatal error: Killed signal terminated program|Detected \d+ oom[-_]kill event|task \d+: Out Of Memory|\bOOMKilled\b|systemd-oomd\[?\d*\]?:? Killed"
         r"|A process in this unit has been killed by the OOM killer|Failed with result 'oom-kill'"
-        r"|(?:killed|terminated)[^\n]{0,60}(?:low on memory|OOM[ -]?[Kk]iller|due to the node running low on memory)"
+        r"|(?:killed|terminated)[^\n]{0,60}(?:low on memory|memory pressure|OOM[ -]?[Kk]iller|due to the node running low on memory)"
         r"|exit(?:ed)?(?: with)?(?: code)?[^\n]{0,12}137[^\n]{0,60}(?:out of memory|OOM|oom)"
         r"|(?:SIGKILL|signal 9)[^\n]{0,80}(?:out of memory|OOM|oom|memory)",
-        ("Killed signal", "oom_kill", "Out Of Memory", "OOMKilled", "systemd-oomd", "OOM killer", "oom-kill", "low on memory", "exit", "SIGKILL",
+        ("Killed signal", "oom_kill", "Out Of Memory", "OOMKilled", "systemd-oomd", "OOM killer", "oom-kill", "low on memory", "memory pressure", "exit", "SIGKILL",
          "signal 9", "OOM Killer"),
         "c++: fatal error: Killed signal terminated program cc1plus",
         "gcc driver, Kubernetes, systemd, Ray", "host", fields={"signal": "SIGKILL"}, expect={"signal": "SIGKILL"},
@@ -514,6 +514,14 @@ PATTERNS: tuple[Pattern, ...] = (
         "[drm:gfx_v10_0_priv_inst_irq [amdgpu]] *ERROR* Illegal instruction in command stream", _DMESG + ", gfx_v*.c",
         "kernel-log", device=True,
     ),
+    Pattern(
+        "vulkan-device-lost", Cause.GPU_HANG_RESET,
+        r"\bvk::\w[\w:]*:\s*ErrorDeviceLost\b|\bVK_ERROR_DEVICE_LOST\b(?=\W*$|\s*\()|The CS has been (?:cancelled|rejected)[^\n]{0,40}"
+        r"|radv: GPU hang detected|instance of 'vk::DeviceLostError'",
+        ("DeviceLost", "DEVICE_LOST", "The CS has been", "GPU hang detected"),
+        "llama_model_load: error loading model: vk::Queue::submit: ErrorDeviceLost",
+        "Vulkan-Hpp, Mesa radv: the driver reset the device under the program", "vulkan", rank=Rank.DOWNSTREAM,
+    ),
     # ---- kernel log: NVIDIA -------------------------------------------------------------------------------
     Pattern(
         "xid", Cause.NONE,
@@ -547,6 +555,22 @@ PATTERNS: tuple[Pattern, ...] = (
         "kernel-invalid-opcode", Cause.ILLEGAL_INSTRUCTION, r"\[(?P<pid>\d+)\]:? trap(?:s:)? invalid opcode|traps: \S+\[(?P<pid2>\d+)\] trap invalid opcode",
         ("trap invalid opcode",), "traps: llama-server[4711] trap invalid opcode ip:7f0 sp:7ff error:0",
         "Linux arch/x86/kernel/traps.c", "kernel-log", rank=Rank.WEAK, fields={"signal": "SIGILL", "where": "cpu"},
+    ),
+    Pattern(
+        "told-job-segfault", Cause.SEGFAULT, _JOB + r"[Ss]egmentation [Ff]ault\b", ("egmentation fault", "egmentation Fault"),
+        "[1]    4711 segmentation fault (core dumped)  python train.py", _SHELL_JOB, "process", rank=Rank.WEAK,
+        fields={"signal": "SIGSEGV"}, expect={"signal": "SIGSEGV"},
+    ),
+    Pattern(
+        "told-job-abort", Cause.UNKNOWN_ABORT, _JOB + r"(?:Aborted|Abort trap|IOT instruction|abort)\b",
+        ("Abort", "IOT instruction", "abort "), "bash: line 1:  4711 Abort trap: 6           ./bin/miner",
+        _SHELL_JOB, "process", rank=Rank.WEAK, fields={"signal": "SIGABRT"}, expect={"signal": "SIGABRT"},
+    ),
+    Pattern(
+        "told-job-illegal", Cause.ILLEGAL_INSTRUCTION, _JOB + r"[Ii]llegal (?:hardware )?instruction\b",
+        ("llegal instruction", "llegal hardware instruction"),
+        "[1]    4711 illegal hardware instruction (core dumped)  python predict.py", _SHELL_JOB, "process",
+        rank=Rank.WEAK, fields={"signal": "SIGILL", "where": "cpu"}, expect={"signal": "SIGILL", "where": "cpu"},
     ),
     Pattern(
         "cpu-illegal-instruction", Cause.ILLEGAL_INSTRUCTION,
@@ -594,22 +618,6 @@ PATTERNS: tuple[Pattern, ...] = (
         ("Abort", "abort ", "IOT instruction", "exit", "signal 6", "SIGIOT", "SIGABRT"),
         "Aborted (core dumped)", "shell, CPython faulthandler, Open MPI, absl", "process", rank=Rank.WEAK,
         fields={"signal": "SIGABRT"}, whole=True, expect={"signal": "SIGABRT"},
-    ),
-    Pattern(
-        "told-job-segfault", Cause.SEGFAULT, _JOB + r"[Ss]egmentation [Ff]ault\b", ("egmentation fault", "egmentation Fault"),
-        "[1]    4711 segmentation fault (core dumped)  python train.py", _SHELL_JOB, "process", rank=Rank.WEAK,
-        fields={"signal": "SIGSEGV"}, expect={"signal": "SIGSEGV"},
-    ),
-    Pattern(
-        "told-job-abort", Cause.UNKNOWN_ABORT, _JOB + r"(?:Aborted|Abort trap|IOT instruction|abort)\b",
-        ("Abort", "IOT instruction", "abort "), "bash: line 1:  4711 Abort trap: 6           ./bin/miner",
-        _SHELL_JOB, "process", rank=Rank.WEAK, fields={"signal": "SIGABRT"}, expect={"signal": "SIGABRT"},
-    ),
-    Pattern(
-        "told-job-illegal", Cause.ILLEGAL_INSTRUCTION, _JOB + r"[Ii]llegal (?:hardware )?instruction\b",
-        ("llegal instruction", "llegal hardware instruction"),
-        "[1]    4711 illegal hardware instruction (core dumped)  python predict.py", _SHELL_JOB, "process",
-        rank=Rank.WEAK, fields={"signal": "SIGILL", "where": "cpu"}, expect={"signal": "SIGILL", "where": "cpu"},
     ),
     Pattern(
         "told-segfault", Cause.SEGFAULT,
@@ -671,12 +679,20 @@ PATTERNS: tuple[Pattern, ...] = (
     # ---- plain exceptions ---------------------------------------------------------------------------------
     Pattern(
         "blas-status", Cause.PYTHON_EXCEPTION_OTHER,
-        r"(?:error|Error)\b[^\n]{0,60}?\b(?P<code>(?:CU|HIP|ROC)?BLAS(?:LT)?_STATUS_(?!SUCCESS)[A-Z_]+"
+        r"(?:error|Error|ERROR|[Ff]ail\w*)\b[^\n]{0,60}?\b(?P<code>(?:CU|HIP|ROC)?BLAS(?:LT)?_STATUS_(?!SUCCESS)[A-Z_]+"
         r"|rocblas_status_(?!success)\w+|CUDNN_STATUS_(?!SUCCESS)[A-Z_]+|CUSOLVER_STATUS_(?!SUCCESS)[A-Z_]+|CUFFT_\w+|HIPFFT_\w+"
         r"|CUSPARSE_STATUS_(?!SUCCESS)[A-Z_]+|hipsparseStatus\w+|rocsolver_status_\w+)(?: when calling [^\n]*)?",
         ("_STATUS_", "_status_", "hipsparseStatus", "FFT_"),
         "RuntimeError: CUDA error: CUBLAS_STATUS_INTERNAL_ERROR when calling `cublasSgemm(handle)`",
         "torch CUDABlas.cpp, ggml-cuda.cu", "blas", expect={"code": "CUBLAS_STATUS_INTERNAL_ERROR"},
+    ),
+    Pattern(
+        "hiprtc", Cause.PYTHON_EXCEPTION_OTHER,
+        r"(?:\w+\(\):|[Ee]rror\w*\b[^\n]{0,40}?|[Ff]ail\w*\b[^\n]{0,40}?)\s*\b(?P<code>(?:HIP|NV)RTC_ERROR_(?:COMPILATION|INTERNAL_ERROR|INVALID_\w+|LINKING|BUILTIN_OPERATION_FAILURE|PROGRAM_CREATION_FAILURE))\b"
+        r"(?=\s*(?:\(\d+\))?\s*$)",
+        ("RTC_ERROR_",), "hiprtcCompileProgram(): HIPRTC_ERROR_COMPILATION",
+        "hiprtc.h, nvrtc.h: the runtime compiler of a program that is not MIOpen (hashcat, CuPy, Triton)", "runtime",
+        expect={"code": "HIPRTC_ERROR_COMPILATION"}, whole=True, rank=Rank.DOWNSTREAM,
     ),
     Pattern(
         "bad-fork", Cause.PYTHON_EXCEPTION_OTHER, r"Cannot re-initialize (?:CUDA|XPU|HIP) in forked subprocess",
@@ -688,7 +704,7 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "nccl", Cause.PYTHON_EXCEPTION_OTHER,
         r"Watchdog caught collective operation timeout|Timeout at NCCL work|NCCL (?:error|Error)(?: \d+)?\b[^\n]{0,20}[:in]"
-        r"|DistBackendError|ncclUnhandledCudaError|ncclSystemError|ncclInternalError|ncclRemoteError",
+        r"|\bNCCL failure \S+:\d+ '|DistBackendError|ncclUnhandledCudaError|ncclSystemError|ncclInternalError|ncclRemoteError",
         ("NCCL", "Watchdog caught", "DistBackendError", "nccl"),
         "[rank3]:[E227 16:30:43.527571405 ProcessGroupNCCL.cpp:1595] Watchdog caught collective operation timeout: "
         "WorkNCCL(SeqNum=32, OpType=_ALLGATHER_BASE)",
@@ -819,6 +835,12 @@ RUNTIME_ERRORS: tuple[RuntimeStatus, ...] = (
     RuntimeStatus(1052, "RuntimeMemory", "", ("runtime memory call returned error",), _OTHER),
     RuntimeStatus(1053, "RuntimeOther", "", ("runtime call other than memory returned error",), _OTHER),
 )
+
+# Numbers of hipError_t up to HIP 3.x, where the runtime's own statuses stood above 1000 (hip_runtime_api.h).
+OLD_HIP_NUMBERS: Mapping[int, int] = {
+    1002: 2, 1003: 3, 1004: 719, 1005: 719, 1006: 702, 1007: 701, 1008: 98, 1009: 9, 1010: 101, 1011: 1, 1030: 999,
+    1033: 400, 1038: 100,
+}
 
 # Driver API names that are not CUDA_ERROR_ + the runtime name in capitals.
 DRIVER_NAMES: Mapping[str, int] = {

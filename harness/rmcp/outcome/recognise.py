@@ -14,7 +14,7 @@ from typing import Any
 
 from rmcp.outcome import scan
 from rmcp.outcome.compete import Hit, choose, compatible, details, is_other
-from rmcp.outcome.context import Core, only_names, undecorate
+from rmcp.outcome.context import Core, is_example_intro, only_names, undecorate
 from rmcp.outcome.fields import tidy
 from rmcp.outcome.fingerprint import runtime_of_line
 from rmcp.outcome.localised import LOCALISED
@@ -187,7 +187,7 @@ def _neighbours(data: bytes, best: Hit, raw: bool) -> list[Hit]:
 def _match_line(data: bytes, line: scan.Line, body: bytes, raw: bool) -> list[Hit]:
     text = body.decode("utf-8", "backslashreplace")
     core = undecorate(text)
-    if not core.text:
+    if not core.text or (not raw and body.startswith(b"+") and _in_diff(data, line)):
         return []
     following = [undecorate(b.decode("utf-8", "backslashreplace")) for b in scan.line_after(data, line, _FOLLOWING)]
     joined = core.text
@@ -282,11 +282,20 @@ def _is_python(data: bytes, line: scan.Line, core: Core, raw: bool) -> bool:
     return bool(_TRACEBACK.search(nearby)) or data.count(b"\n") <= 12
 
 
+def _in_diff(data: bytes, line: scan.Line) -> bool:
+    """True for an added line of a patch: the text of a source or document, whatever it says."""
+    around = [*scan.lines_before(data, line, 3), *scan.line_after(data, line, 3)]
+    return sum(other.startswith(b"+") for other in around) >= 2 or any(other.startswith(b"@@ ") for other in around)
+
+
 def _lead(data: bytes, line: scan.Line, core: Core) -> str:
     """What leads up to a line: above a code fence the sentence that introduces it, else the line above."""
     intro = _fence_intro(data, line.offset)
     if intro is not None:
         return intro
+    paragraph = [text.decode("utf-8", "backslashreplace").strip() for text in scan.lines_before(data, line, 2)]
+    if len(paragraph) == 2 and not paragraph[0] and is_example_intro(paragraph[1]):
+        return paragraph[1]
     for above in scan.lines_before(data, line, 12 if core.bullet else 3 if core.comment else 1):
         text = above.decode("utf-8", "backslashreplace")
         if core.bullet and (not text.strip() or undecorate(text).bullet):
