@@ -19,7 +19,7 @@ _LOG = re.compile(
         (
             r"\[?\d{4}[-/]\d\d[-/]\d\d[T ,_-]+\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z| ?[+-]\d\d:?\d\d)?(?: [A-Z]{2}\d+)*\]?[:,]?",
             r"\[[A-Z][a-z]{2} [A-Z][a-z]{2} +\d+ \d\d:\d\d:\d\d(?:\.\d+)? \d{4}\]",
-            r"[A-Z][a-z]{2} +\d{1,2} \d\d:\d\d:\d\d(?:\.\d+)?(?: \d{4})? [\w.-]+ (?=[\w./@-]+(?:\[\d+\])?:)",
+            r"[^\W\d_]{2,5}\.? +\d{1,2} \d\d:\d\d:\d\d(?:\.\d+)?(?: \d{4})? (?:[\w.-]+ )?(?=[\w./@-]+(?:\[\d+\])?:)",
             r"\[ *\d+\.\d+\]",
             r"\[?\d\d:\d\d:\d\d(?:[.,]\d+)?\]?",
             r"(?:stdout|stderr) [FP]\b",
@@ -103,7 +103,7 @@ _ABOUT = re.compile(
     r"\b(?:if|when|whenever|unless|until|would|could|might|may|should|such as|e\.g\.|i\.e\.|for example|for instance"
     r"|examples?|like|instead of|rather than|avoid\w*|prevent\w*|catch(?:es|ing)?|handl(?:e|es|ing)|typical\w*|usually|sometimes|often"
     r"|fix(?:es|ed|ing)?|workarounds?|symptoms?|means|indicates?|known issue|possibly|leads? to|leading to|results? in|causes?"
-    r"|resulting in|(?:dies?|crash(?:es)?|fails?|errors? out|aborts?|ends|stops?|exits?) with|throws?|raises?|triggers?"
+    r"|resulting in|(?:dies?|crash(?:es)?|fails?|errors? out|aborts?|ends|stops?|exits?)(?: [\w-]+){0,5}[*_]* with|throws?|raises?|triggers?"
     r"|look(?:s|ing)? (?:like|for)|see(?:s|ing)?|same error|similar|grep|match(?:es)?|detects?|downstream|proven"
     r"|look for|check for|search for|treat(?:s|ed)?|classif\w+|recogni[sz]\w+|reports? as|expects?|documented|describes?"
     r"|saw|observed|surfaces?|issue discovered|root cause|tells you)\b"
@@ -126,7 +126,8 @@ _PROSE_AFTER = re.compile(
 _PLACEHOLDER = re.compile(
     r"0x\.{2,}|0x[Xx]{2,}|0x<|0x…|(?<![\w%])%[0-9l]*[spdxu]\b|\{[\w.!:]*\}|\$\{|<(?!unknown>)[a-zA-Z_ |-]{1,20}>|gfxNNN|gfxXXX"
 )
-_ELIDED = re.compile(r"0x\.{2,}|0x[Xx]{2,}|(?<![\w%])%(?:s|p|d|u|zu|llu)\b|total-vm:\.\.\.")
+_REPORTED = re.compile(r"\b(?:crashed|failed|died|aborted|faulted|hung|stopped|ended)\b", re.IGNORECASE)
+_ELIDED = re.compile(r"0x\.{2,}|address <\w[^>\n]{0,30}>|0x[Xx]{2,}|(?<![\w%])%(?:s|p|d|u|zu|llu)\b|total-vm:\.\.\.")
 _LABEL = re.compile(r"\*\*([^*]{1,60})\*\*:?\s*`$|\*\*([^*]{1,60}):\*\*\s*`$")
 _LABEL_OF_ERROR = re.compile(r"error|exception|message|log|output|trace|stderr|stdout|fehler|crash|result", re.IGNORECASE)
 _CODE = re.compile(
@@ -148,6 +149,7 @@ _FATAL_LINE = re.compile(r":0:\s*rocdevice\.cpp\s*:\s*\d+\s*:|\S+\.cpp:\d+: guar
 # Sentences that announce an example: what follows them did not happen here.
 _INTRO = re.compile(
     r"\b(?:lines?|message|errors?|output|something|text|piece|crash|one)\b[^.\n]{0,60}\b(?:like(?! this| the following| these| below| so\b)|such as|gives? you|resembl\w+)\b"
+    r"|^\W*examples?\s*\d*\s*:\s*\w|\btypisch|\bt[ií]pic|\bhäufig|典型|常见|よくある"
     r"|\*\*same error|\bif you (?:see|get|encounter|hit)|\btells you\b|\bwhen you (?:see|get)|\btypical\b"
     r"|\bcommon (?:errors?|failures?|issues?)|\btroubleshoot|\bknown (?:errors?|failures?)|\bmay (?:see|fail|print|show|crash)|\bmight (?:see|fail|print|show)"
     r"|\b(?:usually|typically|often|generally|commonly|normally)\b[^.\n]{0,30}\blooks? like\b"
@@ -164,6 +166,8 @@ _I_GOT = re.compile(
 )
 # These announce an example or a report; a complete driver line after them is a report.
 _SOFT_INTRO = re.compile(r"\blooks? like\b|\bsame error|\bfor example\b|\bexamples?\b\s*:|\bsimilar", re.IGNORECASE)
+_KERNEL_LINE = re.compile(r"\bkernel: |\bamdgpu [0-9a-f]{4}:[0-9a-f:.]+: |\[drm:\w+ \[amdgpu\]\]")
+_EXCEPTION_LABEL = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception):\s*$")
 _WORDS = re.compile(r"(?<![\w./:-])[a-z]{2,}(?![\w./:(=-])")
 
 
@@ -177,13 +181,15 @@ def only_names(
     driver line, which is rarely quoted inside a sentence; ``weak``: it only says how a process ended, in words that
     lists and comments use too.
     """
+    if _FATAL_LINE.match(matched) or (_FATAL_LINE.search(before) and "borting with error" in before):
+        return False
     if core.heading or core.table:
         return True
     if (core.comment or core.bullet) and not core.logged and (weak or _DEFINES.match(matched)):
         return True
-    if _FATAL_LINE.match(matched):
-        return False
-    if (not device and _PLACEHOLDER.search(matched)) or _ELIDED.search(matched + after[:60]):
+    if not device and _PLACEHOLDER.search(matched):
+        return True
+    if _ELIDED.search(matched + after[:60]) and not _REPORTED.search(lead):
         return True
     whole = before + matched + after
     if not core.logged and "Device-side assertion" not in matched and (
@@ -220,6 +226,11 @@ def only_names(
             return not (core.bullet and _REPORTS.search(before) and not _ABOUT.search(before))
     if _in_literal(before) and "hipErrorNoBinaryForGpu" not in matched:
         return True
+    if _KERNEL_LINE.search(before) and not core.comment:
+        return False
+    quoted = _EXCEPTION_LABEL.sub("", before)
+    if quoted.endswith(("'", '"')) and re.match(r"[^'\"\n]{0,400}['\"] [a-z]", matched + after) and len(_WORDS.findall(quoted)) >= 8:
+        return True  # "... the buffer: 'SomeError: text' from the kernel": a quotation inside a sentence
     if _PROSE_AFTER.match(after) and (before or core.comment or core.bullet or core.ticked or quote):
         return True
     if (core.comment or not device) and _in_ticks(before, core.ticked) and bare and not _EXCEPTION_LEAD.match(before.rpartition("`")[2]):

@@ -87,7 +87,9 @@ _END = r"(?=\s*$|\s{2,}\S)"
 _SOURCE = "glibc and bash message catalogues"
 
 
-def _row(name: str, cause: Cause, words: tuple[str, ...], mark: str, fields: Mapping[str, str], example: str) -> Pattern:
+def _row(
+    name: str, cause: Cause, words: tuple[str, ...], mark: str, fields: Mapping[str, str], example: str
+) -> Pattern:
     regex = _LEAD + "(?:" + "|".join(re.escape(word) for word in words) + ")" + mark + _END
     return Pattern(
         f"localised-{name}",

@@ -187,7 +187,9 @@ def _neighbours(data: bytes, best: Hit, raw: bool) -> list[Hit]:
 def _match_line(data: bytes, line: scan.Line, body: bytes, raw: bool) -> list[Hit]:
     text = body.decode("utf-8", "backslashreplace")
     core = undecorate(text)
-    if not core.text or (not raw and body.startswith(b"+") and _in_diff(data, line)):
+    if not core.text:
+        return []
+    if not raw and ((body.startswith(b"+") and _in_diff(data, line)) or (not core.logged and _in_docstring(data, line))):
         return []
     following = [undecorate(b.decode("utf-8", "backslashreplace")) for b in scan.line_after(data, line, _FOLLOWING)]
     joined = core.text
@@ -286,6 +288,11 @@ def _in_diff(data: bytes, line: scan.Line) -> bool:
     """True for an added line of a patch: the text of a source or document, whatever it says."""
     around = [*scan.lines_before(data, line, 3), *scan.line_after(data, line, 3)]
     return sum(other.startswith(b"+") for other in around) >= 2 or any(other.startswith(b"@@ ") for other in around)
+
+
+def _in_docstring(data: bytes, line: scan.Line) -> bool:
+    """True inside the documentation string of a Python source that the text begins before."""
+    return data.count(b'"""', max(0, line.offset - _FENCE_REACH), line.offset) % 2 == 1
 
 
 def _lead(data: bytes, line: scan.Line, core: Core) -> str:

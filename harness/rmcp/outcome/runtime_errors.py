@@ -10,7 +10,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from rmcp.outcome.patterns import DRIVER_NAMES, OLD_HIP_NUMBERS, RUNTIME_ERRORS, RUNTIME_PREFIX, Pattern, Rank, RuntimeStatus
+from rmcp.outcome.patterns import (
+    DRIVER_NAMES,
+    OLD_HIP_NUMBERS,
+    RUNTIME_ERRORS,
+    RUNTIME_PREFIX,
+    Pattern,
+    Rank,
+    RuntimeStatus,
+)
 from rmcp.outcome.words import Cause
 
 # Literals of which every line with a runtime status has one.
