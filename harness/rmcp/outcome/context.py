@@ -40,7 +40,7 @@ _LOG = re.compile(
         )
     )
 )
-_MARK = re.compile(r">+(?= |$)|#+(?=\s)|//+!?(?= |$)|/\*+|\*(?=\s)|;+(?= )|[-+•‣](?= )|\d{1,2}[.)](?= )|[│║┃|](?= )|`{1,3}|<(?:pre|code|p|td|li)>")
+_MARK = re.compile(r">+(?= |$)|REM(?=\s|$)|#+(?=\s)|//+!?(?= |$)|/\*+|\*(?=\s)|;+(?= )|[-+•‣](?= )|\d{1,2}[.)](?= )|[│║┃|](?= )|`{1,3}|<(?:pre|code|p|td|li)>")
 _ANSI = re.compile(r"\x1b(?:\[[0-9;:?<=>]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][0-9A-B]|[=>78cDEHMNOZ])")
 _LIMIT = 4000  # characters of a line that are looked at; beyond that stand template names and dumped tensors
 
@@ -81,7 +81,9 @@ def undecorate(line: str) -> Core:
         if found is None:
             break
         sign = found.group()
-        if sign.startswith("#"):
+        if sign == "REM":
+            comment = True
+        elif sign.startswith("#"):
             heading = heading or len(sign) > 1
             comment = True
         elif sign.startswith(("/", ";")) or sign == "*":
@@ -120,7 +122,7 @@ _REPORTS = re.compile(r"\b(?:logs?|logged|prints?|printed|output|stderr|stdout)\
 _PROSE_AFTER = re.compile(
     r"^[\"'`*)\].,;]*\s*(?:—|–|\(?(?:this is|that is|is (?:the|a|an|not)|means|indicates|because|usually|typically|instead|when|whenever"
     r"|if|would|can\b|may|might|will|occurs?\b|happens|appears|errors?\b|failures?\b|for (?:most|many|all|some)|on (?:cards|gpus|amd|nvidia|rdna|gfx|h100|older|some|most)"
-    r"|in (?:curobo|stack|the log|dmesg|your)|from (?:the|a)|and (?:the|then)|or\b|so\b|which\b|while\b))",
+    r"|\[[^\]\n]{1,40}\]\(|in (?:curobo|stack|the log|dmesg|your)|from (?:the|a)|and (?:the|then)|or\b|so\b|which\b|while\b))",
     re.IGNORECASE,
 )
 _PLACEHOLDER = re.compile(
@@ -165,6 +167,11 @@ _I_GOT = re.compile(
     r"[^.;\n]{0,60}\w+(?:Error|Exception):\s*(?:\w+ [Ee]rror[^.\n]{0,20}:\s*)?$"
 )
 # These announce an example or a report; a complete driver line after them is a report.
+_IF_INTRO = re.compile(r"^\W*(?:if|in case|should)\b[^\n]*[:：]\W*$", re.IGNORECASE)
+_CJK_INTRO = re.compile(r"可能会?(?:出现|遇到|报|看到)|(?:如果|若)[^。\n]*(?:报错|出现|遇到)")
+_BOLD_CODE = re.compile(r"^\W*\*\*`[^`]+`\*\*:?\s*$")  # a heading in all but name
+_RAW_LITERAL = re.compile(r"^\w+\s*[:=]+\s*(?:\w+\()?`$")  # `logs: `...` of a Go or JavaScript source
+_CLOSED_TICK = re.compile(r"`+[*_]*[,.;)]?\s+[a-z(]")
 _SOFT_INTRO = re.compile(r"\blooks? like\b|\bsame error|\bfor example\b|\bexamples?\b\s*:|\bsimilar", re.IGNORECASE)
 _KERNEL_LINE = re.compile(r"\bkernel: |\bamdgpu [0-9a-f]{4}:[0-9a-f:.]+: |\[drm:\w+ \[amdgpu\]\]")
 _EXCEPTION_LABEL = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception):\s*$")
@@ -198,6 +205,18 @@ def only_names(
         return True
     if _I_GOT.search(before) and not re.search(r"\b(?:if|never|not|catch)\b", before):
         return False
+    if _IF_INTRO.match(lead) and not _FIRST_PERSON.search(lead):
+        return True
+    if _CJK_INTRO.search(lead) or _BOLD_CODE.match(whole):
+        return True
+    if _RAW_LITERAL.match(_EXCEPTION_LABEL.sub("", before)) and "`" not in after:
+        return True
+    if not device and "`" not in before and not core.ticked and _CLOSED_TICK.match(after):
+        return True  # the end of a quotation that began on the line above
+    if "[" in before and re.match(r"[^\[\]\n]{0,200}\]\(", after):
+        return True  # the text of a link
+    if before.rstrip().endswith("...") and after.lstrip().startswith("..."):
+        return True
     if _INTRO.search(lead) or (weak and _SOFT_INTRO.search(lead)):
         return True
     if core.ticked and not device and re.match(r"`+[*_]*,?\s+[a-z(]", after):
@@ -212,7 +231,9 @@ def only_names(
         return False
     if (core.comment or core.bullet) and (_continues(lead) or core.comment) and _ABOUT.search(lead):
         return True
-    if core.comment and core.ticked and not core.logged:
+    if core.comment and (core.ticked or before.strip() == "(" or before.count("`") % 2):
+        return True
+    if core.comment and not device and len(_WORDS.findall(before)) >= 4:
         return True  # documentation comments quote messages in ticks
     only_exception = bool(bare) and bool(re.fullmatch(r"(?:[\w.]+\.)?\w*(?:Error|Exception):", bare))
     if core.comment and (not bare or only_exception) and _continues(lead) and _ENDS_IN_PROSE.search(lead):
@@ -253,10 +274,9 @@ def only_names(
 def is_example_intro(text: str) -> bool:
     """True for `you may see an error like:`: what stands in the next paragraph happened to nobody in particular."""
     return (
-        text.endswith((":", "："))
-        and bool(_INTRO.search(text) and _GENERIC.search(text))
-        and not _FIRST_PERSON.search(text)
-    )
+        (text.endswith((":", "：")) and bool(_INTRO.search(text) and _GENERIC.search(text)))
+        or bool(_CJK_INTRO.search(text))
+    ) and not _FIRST_PERSON.search(text)
 
 
 def _in_literal(before: str) -> bool:

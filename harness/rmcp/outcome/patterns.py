@@ -473,7 +473,7 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "amdgpu-fault-process", Cause.NONE,
-        r"(?:in process|Process information: process|for process|\bProcess) +(?P<process>[^\n:]{0,40}?) pid (?P<pid>[1-9]\d*)",
+        r"(?:in process|Process information: process|for process|\bProcess) +(?P<process>(?:[^\n:]|::){0,40}?) pid (?P<pid>[1-9]\d*)",
         ("rocess",), "amdgpu:  in process python3 pid 3710 thread python3 pid 3710", _DMESG, "kernel-log",
         rank=Rank.DETAIL, wraps=True, expect={"pid": 3710, "process": "python3"},
     ),
@@ -574,7 +574,7 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "cpu-illegal-instruction", Cause.ILLEGAL_INSTRUCTION,
-        r"(?:\S*: line \d+:\s*)?(?:\[\d+\]\s*[+-]?\s*)?(?:\d+ +)?(?<!\*ERROR\* )\b[Ii]llegal (?:hardware )?instruction\b(?=\s*(?:\(core dumped\)|$|\S+\s*$|\"|[./~\w]))"
+        r"(?:\S*: line \d+:\s*)?(?:\[\d+\]\s*[+-]?\s*)?(?:\d+ +)?(?<!\*ERROR\* )(?<!\ban )\b[Ii]llegal (?:hardware )?instruction\b(?! was)(?=\s*(?:\(core dumped\)|$|\S+\s*$|\"|[./~\w]))"
         r"|(?:Thread \d+ \"[^\"\n]*\" |Program )?received signal SIGILL|(?<![.\w])SIGILL\b(?![,)])|Fatal Python error: Illegal instruction",
         ("llegal instruction", "llegal hardware instruction", "SIGILL"),
         "Illegal instruction (core dumped)", "shell, CPython faulthandler", "process", rank=Rank.WEAK,
