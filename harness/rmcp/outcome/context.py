@@ -37,6 +37,8 @@ _LOG = re.compile(
             r"\[(?!gfxhub|mmhub|\d+\]\s)[^\]\n]{1,60}\]:?",
             r"amdgpu(?: [0-9a-f]{4}:[0-9a-f:.]+)?:",
             r"!!! Exception during processing ?!*!!!",
+            r"E {3,}(?!assert\b|[-+?|] )(?=\S)",  # pytest's mark beside the lines of an exception
+            r"(?:FAILED|ERROR) \S+\.py(?:::\S+)? - (?!assert\b)",
         )
     )
 )

@@ -719,6 +719,12 @@ PATTERNS: tuple[Pattern, ...] = (
         rank=Rank.WEAK, whole=True, expect={"exception": "TypeError"},
     ),
     Pattern(
+        "pytest", Cause.PYTHON_EXCEPTION_OTHER,
+        r"^E {3,}assert .|^(?:FAILED|ERROR) \S+\.py(?:::\S+)?(?: - .*|\s*)$", ("E  ", "FAILED", "ERROR"),
+        "FAILED tests/test_conv.py::test_same[f16] - assert 3.0 == 4.0", "pytest: short test summary info", "pytest",
+        rank=Rank.FAINT,
+    ),
+    Pattern(
         "torn-traceback", Cause.PYTHON_EXCEPTION_OTHER,
         r"(?:hit an exception:\s*)?Traceback \(most recent call last\)|hit an exception: %s|EngineCore encountered a fatal error"
         r"|\b[A-Z]\w+(?:Error|Exception)\(['\"][^'\"\n]+['\"]\)",

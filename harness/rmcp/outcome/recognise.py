@@ -31,6 +31,7 @@ _DISTINCT = 20_000  # different lines that are looked at closely; what comes lat
 _HITS = 2000  # weak hits that are kept of an endless log
 _BENIGN = re.compile("|".join(f"(?:{regex})" for _, regex in BENIGN))
 _TRACEBACK = re.compile(rb"Traceback \(most recent call last\)|^\s*File \".+\", line \d+|\^\^\^", re.MULTILINE)
+_SHOWN_BY_TRACEBACK = re.compile(rb"RemoteTraceback|^\s*File \".+\", line \d+", re.MULTILINE)
 _FENCE = re.compile(rb"^[ >#/*|]*(?:```|~~~)", re.MULTILINE)
 _FENCE_REACH = 64 * 1024  # bytes before a line in which its code fence is looked for
 _SIGNAL_CAUSES: Mapping[str, Cause] = {
@@ -54,6 +55,23 @@ _SIGNAL_NUMBERS = {
     15: "SIGTERM",
     31: "SIGSYS",
 }
+
+
+# Windows ends a process with an NTSTATUS where Unix sends a signal.
+_WINDOWS_STATUSES: Mapping[int, Cause] = {
+    0xC0000005: Cause.SEGFAULT,
+    0xC00000FD: Cause.SEGFAULT,
+    0xC000001D: Cause.ILLEGAL_INSTRUCTION,
+    0xC0000374: Cause.UNKNOWN_ABORT,
+    0xC0000409: Cause.UNKNOWN_ABORT,
+}
+
+
+def signal_of(exit_code: int | None) -> str | None:
+    """The signal that an exit status stands for: 128 + its number for a shell, minus its number for Python."""
+    if exit_code is None:
+        return None
+    return _SIGNAL_NUMBERS.get(exit_code - 128 if exit_code > 0 else -exit_code)
 
 
 @lru_cache(maxsize=1)
@@ -98,13 +116,14 @@ def recognise(
         hits = sorted([*hits, *_neighbours(data, best, raw)], key=lambda hit: hit.offset)
         best = choose(hits, data)
     told = details(hits)
-    ended = signal or _SIGNAL_NUMBERS.get((exit_code or 0) - 128)
+    ended = signal or signal_of(exit_code)
     fields: dict[str, Any] = {}
     if best is None:
-        cause = _SIGNAL_CAUSES.get(ended or "", Cause.NONE)
+        cause = _SIGNAL_CAUSES.get(ended or "") or _WINDOWS_STATUSES.get((exit_code or 0) & 0xFFFFFFFF, Cause.NONE)
         if cause is Cause.NONE:
             return Recognition()
-        fields["signal"] = ended
+        if ended:
+            fields["signal"] = ended
         if cause is Cause.ILLEGAL_INSTRUCTION:
             fields["where"] = "cpu"
         if exit_code:
@@ -116,6 +135,8 @@ def recognise(
     if exit_code:
         fields["exit_code"] = exit_code
     line = data[best.offset : best.end].decode("utf-8", "backslashreplace").rstrip()
+    others = {hit.cause: hit.offset for hit in reversed(hits) if is_other(hit, best)}
+    others = dict(sorted(others.items(), key=lambda item: item[1]))
     source_line = fields.pop("source_line", None)
     return Recognition(
         cause=best.cause,
@@ -126,7 +147,8 @@ def recognise(
         layer=best.pattern.layer,
         device=best.pattern.device,
         runtime_hint=runtime_of_line(int(source_line)) if source_line else "",
-        also=tuple(dict.fromkeys(hit.cause for hit in hits if is_other(hit, best))),
+        also=tuple(others),
+        also_lines=tuple(data.count(b"\n", 0, offset) + 1 for offset in others.values()),
     )
 
 
@@ -189,7 +211,9 @@ def _match_line(data: bytes, line: scan.Line, body: bytes, raw: bool) -> list[Hi
     core = undecorate(text)
     if not core.text:
         return []
-    if not raw and ((body.startswith(b"+") and _in_diff(data, line)) or (not core.logged and _in_docstring(data, line))):
+    if not raw and body.startswith(b"+") and _in_diff(data, line):
+        return []
+    if not raw and not core.logged and _in_docstring(data, line):
         return []
     following = [undecorate(b.decode("utf-8", "backslashreplace")) for b in scan.line_after(data, line, _FOLLOWING)]
     joined = core.text
@@ -291,8 +315,17 @@ def _in_diff(data: bytes, line: scan.Line) -> bool:
 
 
 def _in_docstring(data: bytes, line: scan.Line) -> bool:
-    """True inside the documentation string of a Python source that the text begins before."""
-    return data.count(b'"""', max(0, line.offset - _FENCE_REACH), line.offset) % 2 == 1
+    """True inside a documentation string or a text constant of a Python source that the text begins before.
+
+    A traceback can open such quotes too: around the traceback of another process, and where it shows the first line
+    of a call.
+    """
+    start = max(0, line.offset - _FENCE_REACH)
+    if data.count(b'"""', start, line.offset) % 2 == 0:
+        return False
+    quotes = data.rfind(b'"""', start, line.offset)
+    above = data[start:quotes].rsplit(b"\n", 3)[-3:]
+    return not _SHOWN_BY_TRACEBACK.search(b"\n".join(above)) and b"Traceback (most" not in data[quotes : line.offset]
 
 
 def _lead(data: bytes, line: scan.Line, core: Core) -> str:
