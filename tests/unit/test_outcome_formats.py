@@ -23,6 +23,14 @@ LOGS: list[tuple[str, str, dict]] = [
     ("Cuda error in function 'cudaFree()' file 'a.cu' in line 26 : an illegal memory access was encountered.", "memory_access_fault", {"cuda_error": "cudaErrorIllegalAddress"}),
     ("/src/rocclr/hip_code_object.cpp:120: guarantee(false && \"hipErrorNoBinaryForGpu: Coudn't find binary for current devices!\")", "no_kernel_image", {"hip_error": "hipErrorNoBinaryForGpu"}),
     ("after my change I got RuntimeError: Triton Error [CUDA]: device kernel image is invalid", "no_kernel_image", {}),
+    # the ROCm runtime and the driver on memory that goes bad
+    ("Memory critical error by agent node-0 (Agent handle: 0x3880) on address 0x7f00ead000. Reason: Memory in use. ", "memory_access_fault", {"node": 0, "address": "0x7f00ead000", "reason": "Memory in use"}),
+    ("[  100.000001] amdgpu 0000:dd:00.0: {1}uncorrectable hardware error(ERREVENT_ATHUB_INTERRUPT) detected!", "gpu_hang_reset", {}),
+    ("terminate called after throwing an instance of 'rocr::AMD::hsa_exception'\n  what():  Signal wait abort timeout.", "gpu_hang_reset", {}),
+    # debuggers and editors on how it ended
+    ("(gdb) bt\n#3  0x00007f4a5bd41476 in raise () from /lib/libc.so.6\n#4  0x00007f4a5bd277f3 in abort () from /lib/libc.so.6", "unknown_abort", {"signal": "SIGABRT"}),
+    ("I get following message: Process finished with exit code 139 (interrupted by signal 11: SIGSEGV)", "segfault", {"exit_code": 139}),
+    ("Process finished with exit code -1073741819 (0xC0000005)", "segfault", {}),
     # libraries
     ('rocblaslt error: Cannot read "TensileLibrary_lazy_gfx906.dat" (or .zlib variant): No such file or directory', "missing_library_kernels", {"gpu_arch": "gfx906"}),
     ("rocBLAS error: Could not load C:\\ROCm\\bin\\/rocblas/library/TensileLibrary_lazy_gfx1103.dat", "missing_library_kernels", {"gpu_arch": "gfx1103", "library": "rocBLAS/Tensile"}),

@@ -191,6 +191,16 @@ BY_CAUSE: Mapping[Cause, Advice] = {
 }
 
 BY_PATTERN: Mapping[str, Advice] = {
+    "rocr-memory-critical-error": Advice(
+        "The ROCm runtime could not give memory back that the driver calls in use, and ended the process. In a container "
+        "that is mostly a right that is missing on /dev/kfd, and no fault of a kernel.",
+        (
+            "Podman with SELinux: `sudo setsebool -P container_use_devices true`, or `--security-opt label=disable`",
+            "docker and podman: `--ipc=host`",
+            "`sudo ausearch -m AVC -ts recent | grep hsa_device_t` shows whether SELinux refused it",
+        ),
+        ("https://github.com/ROCm/legacy-rocm-build/issues/6182",),
+    ),
     "rocblas-tensile-host": Advice(
         "rocBLAS could not set up its kernels; with `No devices found` it only says that the HIP context was already "
         "dead. Look in the kernel log for the fault that came before.",

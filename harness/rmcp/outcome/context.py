@@ -168,6 +168,10 @@ _I_GOT = re.compile(
     r"\b(?:I|we|I['’]m|we['’]re|I am)\b[^.;\n]{0,30}\b(?:got|get|getting|receive[sd]?|receiving|encounter(?:ed)?|hit|facing|obtain(?:ed)?)\b"
     r"[^.;\n]{0,60}\w+(?:Error|Exception):\s*(?:\w+ [Ee]rror[^.\n]{0,20}:\s*)?$"
 )
+# `I get the following message: ...`: what follows the colon was printed to the writer.
+_I_GOT_MESSAGE = re.compile(
+    r"\b(?:I|we)\b[^.,;\n]{0,20}\b(?:got|get|getting|see|saw|have|had|receive[sd]?)\b[^.,;\n]{0,30}\b(?:message|error|output|this|following)\s*:\W*$"
+)
 # These announce an example or a report; a complete driver line after them is a report.
 _IF_INTRO = re.compile(r"^\W*(?:if|in case|should)\b[^\n]*[:：]\W*$", re.IGNORECASE)
 _CJK_INTRO = re.compile(r"可能会?(?:出现|遇到|报|看到)|(?:如果|若)[^。\n]*(?:报错|出现|遇到)")
@@ -205,7 +209,7 @@ def only_names(
         _CODE.search(whole) or _CALL.search(before)
     ):
         return True
-    if _I_GOT.search(before) and not re.search(r"\b(?:if|never|not|catch)\b", before):
+    if (_I_GOT.search(before) or _I_GOT_MESSAGE.search(before)) and not re.search(r"\b(?:if|never|not|catch)\b", before):
         return False
     if _IF_INTRO.match(lead) and not _FIRST_PERSON.search(lead):
         return True

@@ -180,6 +180,15 @@ PATTERNS: tuple[Pattern, ...] = (
         expect={"node": 1, "address": "0x7fcd499e6000", "reason": "Page not present or supervisor privilege"},
     ),
     Pattern(
+        "rocr-memory-critical-error", Cause.MEMORY_ACCESS_FAULT,
+        r"Memory critical error by agent node-(?P<node>\d+)"
+        r"(?:[^\n]{0,80}?on address\s+(?P<address>0x[0-9a-fA-F]+|\(nil\)))?(?:[^\n]{0,60}?Reason:\s*(?P<reason>Memory in use))?",
+        ("emory critical error by agent",),
+        "Memory critical error by agent node-0 (Agent handle: 0x388b9da0) on address 0x7f561fead000. Reason: Memory in use. ",
+        "ROCr runtime.cpp FreeMemory: the driver refused to give the memory back", "rocr", wraps=True, device=True,
+        expect={"node": 0, "address": "0x7f561fead000", "reason": "Memory in use"},
+    ),
+    Pattern(
         "clr-memory-fault-error", Cause.MEMORY_ACCESS_FAULT,
         r"Memory Fault Error \[(?:host:\s*(?P<host>[^,\]]+),\s*)?(?:GPU index:\s*(?P<gpu_index>\d+),\s*)?"
         r"faulting addr:\s*(?P<address>0x[0-9a-fA-F]+)(?:,\s*kernel:\s*(?P<kernel>[^\]\n]+))?\]?",
@@ -367,7 +376,7 @@ PATTERNS: tuple[Pattern, ...] = (
         r"CUDA (?:driver )?initiali[sz]ation(?: failed|: (?:CUDA unknown error|Unexpected error|The NVIDIA driver))"
         r"|Unexpected error from (?:cuda|hip)GetDeviceCount\(\)"
         r"|(?:cuInit|hipInit|cudaGetDeviceCount|hipGetDeviceCount)(?:\(\d*\))?\s*(?:failed|returned|:)\s*(?:with )?"
-        r"(?!hipSuccess|cudaSuccess|Returned)[^\n]{1,60}"
+        r"(?!hipSuccess|cudaSuccess|Returned)[^\n`]{1,60}"
         r"|Failed to (?:initialize NVML|create HIP context|create CUDA context)",
         ("nitiali", "GetDeviceCount", "cuInit", "hipInit", "create HIP context", "create CUDA context"),
         "RuntimeError: CUDA driver initialization failed, you might not have a CUDA gpu.",
@@ -493,6 +502,17 @@ PATTERNS: tuple[Pattern, ...] = (
         "kernel-log", device=True,
     ),
     Pattern(
+        "rocr-signal-timeout", Cause.GPU_HANG_RESET, r"Signal wait abort timeout\b", ("Signal wait abort timeout",),
+        "  what():  Signal wait abort timeout.", "rocr-runtime, HSA_SIGNAL_WAIT_ABORT_TIMEOUT", "rocr", device=True,
+    ),
+    Pattern(
+        "amdgpu-ras-fatal", Cause.GPU_HANG_RESET,
+        r"[Uu]ncorrectable hardware error ?\(ERREVENT_ATHUB_INTERRUPT\) detected|RAS event of type ERREVENT_ATHUB_INTERRUPT detected",
+        ("ERREVENT_ATHUB_INTERRUPT",),
+        "amdgpu 0000:dd:00.0: amdgpu: uncorrectable hardware error(ERREVENT_ATHUB_INTERRUPT) detected!",
+        _DMESG + ", amdgpu_ras.c: a reset follows", "kernel-log", device=True,
+    ),
+    Pattern(
         "kfd-preemption", Cause.GPU_HANG_RESET,
         r"qcm fence wait loop timeout expired|[Cc]p might be in an unrecoverable state|HIQ MQD's queue_doorbell_id0 is not 0"
         r"|Failed to evict (?:process )?queues|Resetting wave fronts|unsuccessful queues preemption"
@@ -586,7 +606,7 @@ PATTERNS: tuple[Pattern, ...] = (
         r"|Fatal Python error: Segmentation fault|Signal: Segmentation fault"
         r"|Caught signal 11 \(Segmentation fault|!!!!!!! Segfault encountered|(?:Thread \d+ \"[^\"\n]*\" |Program )?received signal SIGSEGV"
         r"|\*\*\* SIGSEGV (?:received|\()|(?<![.\w])SIGSEGV\b(?![,)])|(?:[Cc]aught|by|[Ff]atal|on|[Rr]eceived|with) signal 11\b|Windows fatal exception: access violation"
-        r"|EXCEPTION_ACCESS_VIOLATION|exit(?:ed)?[ _](?:with )?(?:code|status)?[ :=]*(?:-11|139)\b|exit=139|0xC0000005|3221225477",
+        r"|EXCEPTION_ACCESS_VIOLATION|(?:Process finished with )?exit(?:ed)?[ _](?:with )?(?:code|status)?[ :=]*(?:-11|139|-1073741819)\b|exit=139|0xC0000005|3221225477",
         ("egmentation fault", "egmentation Fault", "Segfault", "SIGSEGV", "signal 11", "access violation",
          "ACCESS_VIOLATION", "exit", "0xC0000005", "3221225477"),
         "Segmentation fault (core dumped)", "shell, CPython faulthandler, gdb, UCX, torch elastic", "process",
@@ -614,7 +634,7 @@ PATTERNS: tuple[Pattern, ...] = (
         r"(?:\S*: line \d+:\s*)?(?:\[\d+\]\s*[+-]?\s*)?(?P<pid>\d+ +)?Aborted\b(?=\s*(?:\(core dumped\)|$|\())"
         r"|Fatal Python error: Aborted|Signal: Aborted \(6\)|\*\*\* SIGABRT|(?:Thread \d+ \"[^\"\n]*\" |Program )?received signal SIGABRT|Abort trap\b"
         r"|(?:\[\d+\]\s*)?(?P<pid2>\d+ +)?(?:IOT instruction|abort)\s+\(core dumped\)|zsh: abort|Caught signal 6 \(Aborted"
-        r"|exit(?:ed)?[ _](?:with )?(?:code|status)?[ :=]*(?:-6|134)\b|exit=134|(?:[Cc]aught|by|[Ff]atal|on|[Rr]eceived|with) signal 6\b|(?<![.\w])SIGABRT\b(?![,)])|\bSIGIOT\b",
+        r"|(?:Process finished with )?exit(?:ed)?[ _](?:with )?(?:code|status)?[ :=]*(?:-6|134|-1073740791)\b|exit=134|(?:[Cc]aught|by|[Ff]atal|on|[Rr]eceived|with) signal 6\b|(?<![.\w])SIGABRT\b(?![,)])|\bSIGIOT\b",
         ("Abort", "abort ", "IOT instruction", "exit", "signal 6", "SIGIOT", "SIGABRT"),
         "Aborted (core dumped)", "shell, CPython faulthandler, Open MPI, absl", "process", rank=Rank.WEAK,
         fields={"signal": "SIGABRT"}, whole=True, expect={"signal": "SIGABRT"},
@@ -657,6 +677,13 @@ PATTERNS: tuple[Pattern, ...] = (
         r"[Ff]loating[ -]point exception\b(?=\s*(?:\(core dumped\)|$))|Fatal Python error: Floating point exception|(?<![.\w])SIGFPE\b(?![,)])",
         ("loating", "SIGFPE"), "Floating point exception (core dumped)", "shell", "process", rank=Rank.WEAK,
         fields={"signal": "SIGFPE"}, whole=True, expect={"signal": "SIGFPE"},
+    ),
+    Pattern(
+        "gdb-abort", Cause.UNKNOWN_ABORT,
+        r"^#\d+ +(?:0x[0-9a-fA-F]+ in )?(?:__GI_abort|abort|ggml_abort|std::terminate|__pthread_kill_\w+) \((?:\)|[^)\n]*signo=6\b)",
+        ("abort (", "terminate (", "pthread_kill_"),
+        "#4  0x00007f4a5bd277f3 in __GI_abort () at ./stdlib/abort.c:79", "gdb, glibc: a frame of abort()", "process",
+        rank=Rank.FAINT, fields={"signal": "SIGABRT"}, expect={"signal": "SIGABRT"},
     ),
     Pattern(
         "fatal-python", Cause.UNKNOWN_ABORT, r"Fatal Python error: (?!Aborted|Segm|Illegal|Bus|Float)[^\n]+",
