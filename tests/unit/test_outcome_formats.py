@@ -58,6 +58,10 @@ LOGS: list[tuple[str, str, dict]] = [
 ]
 
 NAMED = [
+    # quotations that are explained, that began on the line above, and settings against an error
+    "> `failed (exitcode: -9)`\n\nUsually means your system has run out of memory.",
+    "a run survived long enough to show `RuntimeError: DataLoader worker (pid ...) is\nkilled by signal: Killed`. `lazy` is off by default.",
+    '  "amdgpu.noretry=0" # Attempting to prevent `[drm:amdgpu_dm_atomic_commit_tail [amdgpu]] *ERROR* Waiting for fences timed out!`',
     # patches, docstrings, literals of sources, links
     "+## Xid\n+\n+> [Fri Aug 30 11:43:14 2024] NVRM: Xid (PCI:0000:cb:00): 109, pid=17, name=main\n+\n+The code is extracted",
     '"""Patch: use the reference kernel.\n\nWith large batches the other one triggers\n    HSA_STATUS_ERROR_EXCEPTION: An HSAIL operation resulted in a hardware exception. code: 0x1016\nand the watchdog follows.\n',

@@ -177,7 +177,8 @@ _IF_INTRO = re.compile(r"^\W*(?:if|in case|should)\b[^\n]*[:：]\W*$", re.IGNORE
 _CJK_INTRO = re.compile(r"可能会?(?:出现|遇到|报|看到)|(?:如果|若)[^。\n]*(?:报错|出现|遇到)")
 _BOLD_CODE = re.compile(r"^\W*\*\*`[^`]+`\*\*:?\s*$")  # a heading in all but name
 _RAW_LITERAL = re.compile(r"^\w+\s*[:=]+\s*(?:\w+\()?`$")  # `logs: `...` of a Go or JavaScript source
-_CLOSED_TICK = re.compile(r"`+[*_]*[,.;)]?\s+[a-z(]")
+_CLOSED_TICK = re.compile(r"`+[*_]*[,.;)]?\s+[a-z(`]")
+_EXPLAINED = re.compile(r"\W*(?:this |that |it |which )?(?:usually |typically |often |normally )?(?:means|indicates)\b", re.IGNORECASE)
 _SOFT_INTRO = re.compile(r"\blooks? like\b|\bsame error|\bfor example\b|\bexamples?\b\s*:|\bsimilar", re.IGNORECASE)
 _KERNEL_LINE = re.compile(r"\bkernel: |\bamdgpu [0-9a-f]{4}:[0-9a-f:.]+: |\[drm:\w+ \[amdgpu\]\]")
 _EXCEPTION_LABEL = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception):\s*$")
@@ -185,12 +186,20 @@ _WORDS = re.compile(r"(?<![\w./:-])[a-z]{2,}(?![\w./:(=-])")
 
 
 def only_names(
-    core: Core, before: str, matched: str, after: str, lead: str, *, device: bool = False, weak: bool = False
+    core: Core,
+    before: str,
+    matched: str,
+    after: str,
+    lead: str,
+    *,
+    below: str = "",
+    device: bool = False,
+    weak: bool = False,
 ) -> bool:
     """True when the line mentions the message instead of being it.
 
     ``before`` and ``after`` are the rest of the line, ``lead`` the text that leads up to the line: the line before
-    it in the same paragraph, or the sentence that introduces a code fence. ``device``: the message is a complete
+    it in the same paragraph, or the sentence that introduces a code fence; ``below`` is the next line that is not empty. ``device``: the message is a complete
     driver line, which is rarely quoted inside a sentence; ``weak``: it only says how a process ended, in words that
     lists and comments use too.
     """
@@ -217,7 +226,9 @@ def only_names(
         return True
     if _RAW_LITERAL.match(_EXCEPTION_LABEL.sub("", before)) and "`" not in after:
         return True
-    if not device and "`" not in before and not core.ticked and _CLOSED_TICK.match(after):
+    if core.ticked and _EXPLAINED.match(below):
+        return True
+    if (not device or weak) and "`" not in before and not core.ticked and _CLOSED_TICK.match(after):
         return True  # the end of a quotation that began on the line above
     if "[" in before and re.match(r"[^\[\]\n]{0,200}\]\(", after):
         return True  # the text of a link
@@ -253,8 +264,10 @@ def only_names(
             return not (core.bullet and _REPORTS.search(before) and not _ABOUT.search(before))
     if _in_literal(before) and "hipErrorNoBinaryForGpu" not in matched:
         return True
-    if _KERNEL_LINE.search(before) and not core.comment:
-        return False
+    kernel = _KERNEL_LINE.search(before)
+    if kernel is not None and not core.comment:
+        said = before[: kernel.start()]
+        return said.endswith("`") and bool(_ABOUT.search(said))
     quoted = _EXCEPTION_LABEL.sub("", before)
     if quoted.endswith(("'", '"')) and re.match(r"[^'\"\n]{0,400}['\"] [a-z]", matched + after) and len(_WORDS.findall(quoted)) >= 8:
         return True  # "... the buffer: 'SomeError: text' from the kernel": a quotation inside a sentence

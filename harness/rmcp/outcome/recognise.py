@@ -222,6 +222,7 @@ def _match_line(data: bytes, line: scan.Line, body: bytes, raw: bool) -> list[Hi
             break
         joined += " " + other.text
     found: list[Hit] = []
+    below = next((other.text for other in following if other.text), "")
     lead: str | None = None
     for pattern, regex, needles in _table():
         subject = joined if pattern.wraps else core.text
@@ -243,6 +244,7 @@ def _match_line(data: bytes, line: scan.Line, body: bytes, raw: bool) -> list[Hi
                     match.group(),
                     after,
                     lead,
+                    below=below,
                     device=_is_sentence(pattern, match.group()),
                     weak=pattern.rank <= Rank.WEAK,
                 ):
@@ -258,7 +260,7 @@ def _match_line(data: bytes, line: scan.Line, body: bytes, raw: bool) -> list[Hi
             lead = _lead(data, line, core) if lead is None else lead
             before, after = core.text[: status.start], core.text[status.end :]
             benign = _is_benign(status.pattern, core, status.start)
-            if not benign and (raw or not only_names(core, before, status.text, after, lead, device=False)):
+            if not benign and (raw or not only_names(core, before, status.text, after, lead, below=below)):
                 found.append(
                     Hit(
                         status.pattern,
