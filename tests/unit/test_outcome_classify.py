@@ -116,6 +116,7 @@ def test_special_advice_belongs_to_something():
         ("log.gz", b"\x1f\x8b\x08\x00rest", "zcat"),
         ("log.zst", b"\x28\xb5\x2f\xfdrest", "zstdcat"),
         ("core", b"\x7fELF\x02\x01\x01 Segmentation fault\n", "gdb"),
+        ("noise.bin", bytes(range(256)) * 20, "is not a text"),
         ("weights.bin", b"\x00\x00\x80\x3f" * 100 + b"\nAborted (core dumped)\n", "is not a text"),
     ],
 )
@@ -133,9 +134,10 @@ def test_what_is_no_log_is_said(name, data, said, tmp_path, capsys):
 
 def test_text_of_windows_is_read(tmp_path, capsys):
     path = tmp_path / "power.log"
-    path.write_bytes("RuntimeError: HIP error: out of memory\r\n".encode("utf-16"))
-    assert main(["classify", str(path)]) == 0
-    assert "cause: out_of_memory" in capsys.readouterr().out
+    for encoding in ("utf-16", "utf-16-le"):  # with and without a byte order mark
+        path.write_bytes("RuntimeError: HIP error: out of memory\r\n".encode(encoding))
+        assert main(["classify", str(path)]) == 0
+        assert "cause: out_of_memory" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,8 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"LPKSHHRH", "is a journal of systemd; run `journalctl --file={name} | rmcp classify -`"),
 )
 _BLANK = b" \t\r\n\0\xef\xbb\xbf"
-_BINARY = 0.05  # share of zero bytes from which a file is no text
+_CONTROLS = bytes({*range(32)} - {*b"\t\n\v\f\r\x1b\b\a"})
+_BINARY = 0.05  # share of control characters from which a file is no text
 
 
 def why_no_text(data: bytes, name: str) -> str:
@@ -133,8 +134,8 @@ def why_no_text(data: bytes, name: str) -> str:
         if data.startswith(magic):
             return f"{who} {said.format(name=name if name != '-' else 'FILE')}"
     head = data[: 1 << 16]
-    wide = head[:2] in (b"\xff\xfe", b"\xfe\xff")
-    if not wide and head.count(0) > _BINARY * len(head):
+    wide = max(head[side::2].count(0) for side in (0, 1)) > 0.4 * len(head)  # UTF-16: every second byte is zero
+    if not wide and len(head) - len(head.translate(None, _CONTROLS)) > _BINARY * len(head):
         return f"{who} is not a text; give the log itself"
     return ""
 

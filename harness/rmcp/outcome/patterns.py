@@ -18,8 +18,6 @@ from typing import Any
 
 from rmcp.outcome.words import Cause
 
-TABLE_VERSION = 1
-
 
 class Rank(IntEnum):
     """How a row competes. The highest rank wins; inside one rank the first line wins."""
