@@ -187,6 +187,30 @@ def test_no_known_variable_is_taken_for_a_misspelling_of_its_neighbour() -> None
     assert not {"misspelt", "unknown"} & kinds
 
 
+@pytest.mark.parametrize(
+    "pair",
+    [
+        "HSA_ENABLE_DXG_DETECTION=1",
+        "HSA_COREDUMP_PATTERN=/dev/null",
+        "HSA_DISABLE_COREDUMP_ON_EXCEPTION=1",
+        "MIOPEN_ENABLE_LOGGING_DATE_TIME=1",
+        "MIOPEN_DEBUG_CHECK_SUB_BUFFER_OOB_MEMORY_ACCESS=2",
+        "ROCBLAS_VERBOSE_HIPBLASLT_ERROR=1",
+        "HIPBLASLT_LOG_FILE=/tmp/log",
+        "PYTORCH_TUNABLEOP_ENABLED=1",
+        "GPU_SINGLE_ALLOC_PERCENT=85",  # a default of old releases only
+    ],
+)
+def test_real_variables_of_newer_releases_are_known(pair: str) -> None:
+    name, _, value = pair.partition("=")
+    assert check_environment({name: value}) == []
+
+
+def test_a_word_for_a_number_of_hip_is_told() -> None:
+    (one,) = check_environment({"HIP_SKIP_ABORT_ON_GPU_ERROR": "true"}, rocm="7.1")
+    assert one.kind == "invalid"
+
+
 def test_the_hint_for_a_gfx_name_is_what_to_write() -> None:
     (one,) = check_environment({"HSA_OVERRIDE_GFX_VERSION": "gfx90a"})
     assert one.suggestion == "write 9.0.10"

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from rmcp.cli import main
-from rmcp.outcome.advice import BY_CAUSE, BY_PATTERN, advice_for
+from rmcp.outcome.advice import BY_CAUSE, BY_PATTERN, BY_SIGNAL, advice_for
 from rmcp.outcome.patterns import PATTERNS, RUNTIME_ERRORS
 from rmcp.outcome.recognise import recognise
 from rmcp.outcome.recognition import Recognition
@@ -94,7 +94,7 @@ def test_hostile_bytes_do_not_reach_the_terminal(tmp_path, capsys):
 
 def test_every_cause_has_advice_in_two_sentences():
     assert set(BY_CAUSE) == set(Cause) == set(CAUSE_TEXT)
-    for advice in [*BY_CAUSE.values(), *BY_PATTERN.values()]:
+    for advice in [*BY_CAUSE.values(), *BY_PATTERN.values(), *BY_SIGNAL.values()]:
         assert advice.meaning.endswith((".", "e"))
         assert advice.meaning.count(". ") + advice.meaning.count("; ") >= 1
         assert all(link.startswith("https://") for link in advice.links)
@@ -107,3 +107,122 @@ def test_special_advice_belongs_to_something():
     sqlite = recognise("MIOpen Error: /MIOpen/src/sqlite_db.cpp:220: Internal error while accessing SQLite database: x")
     assert advice_for(sqlite) is BY_PATTERN["miopen-sqlite"]
     assert advice_for(Recognition()) is BY_CAUSE[Cause.NONE]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("empty.log", b"\n \n", "is empty"),
+        ("log.gz", b"\x1f\x8b\x08\x00rest", "zcat"),
+        ("log.zst", b"\x28\xb5\x2f\xfdrest", "zstdcat"),
+        ("core", b"\x7fELF\x02\x01\x01 Segmentation fault\n", "gdb"),
+        ("noise.bin", bytes(range(256)) * 20, "is not a text"),
+        ("weights.bin", b"\x00\x00\x80\x3f" * 100 + b"\nAborted (core dumped)\n", "is not a text"),
+    ],
+)
+def test_what_is_no_log_is_said(name, data, said, tmp_path, capsys):
+    path = tmp_path / name
+    path.write_bytes(data)
+    assert main(["classify", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("cause: none\n")
+    assert said in " ".join(out.split())
+    assert "No message that rmcp knows" not in out
+    assert main(["classify", str(path), "--json"]) == 0
+    assert said in json.loads(capsys.readouterr().out)["warning"]
+
+
+def test_text_of_windows_is_read(tmp_path, capsys):
+    path = tmp_path / "power.log"
+    for encoding in ("utf-16", "utf-16-le"):  # with and without a byte order mark
+        path.write_bytes("RuntimeError: HIP error: out of memory\r\n".encode(encoding))
+        assert main(["classify", str(path)]) == 0
+        assert "cause: out_of_memory" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("extra", "cause", "said"),
+    [
+        (["--exit", "137"], "none", "killed from outside"),
+        (["--exit", "-15"], "none", "asked to stop"),
+        (["--signal", "INT"], "none", "Ctrl-C"),
+        (["--exit", "-11"], "segfault", "SIGSEGV"),
+        (["--exit", "3221225477"], "segfault", "exit_code"),
+        (["--exit", "-1073741819"], "segfault", "exit_code"),
+        (["--exit", "1"], "none", "No message that rmcp knows"),
+    ],
+)
+def test_how_it_ended_is_explained(extra, cause, said, tmp_path, capsys):
+    path = tmp_path / "quiet.log"
+    path.write_text("epoch 3 loss 0.31\n")
+    assert main(["classify", str(path), *extra]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"cause: {cause}\n")
+    assert said in out
+
+
+def test_other_faults_are_shown_with_their_place(tmp_path, capsys):
+    path = tmp_path / "kern.log"
+    path.write_text(
+        "amdgpu 0000:03:00.0: amdgpu: [gfxhub] page fault (src_id:0 ring:24 vmid:8 pasid:32770, for process x pid 5)\n"
+        "amdgpu 0000:03:00.0: amdgpu: GPU reset begin!\n"
+    )
+    assert main(["classify", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert "cause: gpu_hang_reset" in out
+    assert "before it, in line 1: memory_access_fault" in out
+    path.write_text("torch.OutOfMemoryError: HIP out of memory. Tried to allocate 2.00 GiB.\n" + FAULT)
+    assert main(["classify", str(path)]) == 0
+    assert "after it, in line 3: aperture_violation" in capsys.readouterr().out
+    assert main(["classify", str(path), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["also"], found["also_lines"]) == (["aperture_violation"], [3])
+
+
+def test_commands_stay_on_one_line(tmp_path, capsys):
+    for advice in [*BY_CAUSE.values(), *BY_PATTERN.values(), *BY_SIGNAL.values()]:
+        assert all(len(command) < 90 for item in advice.tried for command in item.split("`")[1::2])
+    path = tmp_path / "quiet.log"
+    path.write_text("done\n")
+    assert main(["classify", str(path), "--exit", "137"]) == 0
+    assert "`dmesg -T | grep -iE 'out of memory|killed process'`" in capsys.readouterr().out
+
+
+def test_a_folder_and_what_to_do(tmp_path, capsys):
+    assert main(["classify", str(tmp_path)]) == 4
+    assert "a folder; give one log file" in capsys.readouterr().err
+
+
+PYTEST = """    def test_same():
+>       torch.testing.assert_close(a, b)
+E       AssertionError: Tensor-likes are not close!
+E
+E       Mismatched elements: 3 / 16
+
+tests/test_conv.py:9: AssertionError
+"""
+SUMMARY = "=== short test summary info ===\nFAILED tests/test_conv.py::test_same - assert 3 == 4\n1 failed in 0.31s\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        (PYTEST, "python_exception_other"),
+        (PYTEST.replace("AssertionError: T", "RuntimeError: HIP error: out of memory T"), "out_of_memory"),
+        (SUMMARY, "python_exception_other"),
+        (SUMMARY.replace("assert 3 == 4", "torch.OutOfMemoryError: HIP out of memory."), "out_of_memory"),
+        ("tests/test_conv.py ..x.s   [100%]\n3 passed, 1 skipped, 1 xfailed in 0.31s\n", "none"),
+        ("Level E   assert that errors are handled\n", "none"),
+    ],
+)
+def test_output_of_pytest(text, cause):
+    assert recognise(text).cause == cause
+
+
+def test_quotes_of_a_traceback_are_no_documentation():
+    end = 'Traceback (most recent call last):\n  File "a.py", line 3, in f\nRuntimeError: HIP error: out of memory\n'
+    assert recognise('multiprocessing.pool.RemoteTraceback:\n"""\n' + end).cause is Cause.OUT_OF_MEMORY
+    shown = '  File "a.py", line 3, in f\n    q("""\nRuntimeError: HIP error: out of memory\n'
+    assert recognise("Traceback (most recent call last):\n" + shown).cause is Cause.OUT_OF_MEMORY
+    documented = 'def retry():\n    """Try again.\n\n    RuntimeError: HIP error: out of memory\n    """\n'
+    assert recognise(documented).cause is Cause.NONE

@@ -295,7 +295,7 @@ POSITIVE: list[tuple[str, str, dict]] = [
         {"hip_error": "hipErrorInvalidDeviceFunction"},
     ),
     ("CUDA error: device kernel image is invalid", "no_kernel_image", {}),
-    ("rocBLAS error: Could not initialize Tensile host: No devices found", "missing_library_kernels", {}),
+    ("rocBLAS error: Could not initialize Tensile host: No devices found", "hip_init_error", {}),
     (
         "rocblas error: Cannot read /opt/rocm/lib/rocblas/library/TensileLibrary.dat: No such file or directory for GPU arch : gfx1031",
         "missing_library_kernels",
@@ -490,7 +490,7 @@ POSITIVE: list[tuple[str, str, dict]] = [
     ("System is out of GPU and shared host memory", "out_of_memory", {}),
     ("cuMemAlloc(): out of memory", "out_of_memory", {}),
     ("hipMalloc failed: out of memory", "out_of_memory", {}),
-    ("hipMemAlloc(): 2", "none", {}),
+    ("hipMemAlloc(): 2", "out_of_memory", {"hip_error": "hipErrorOutOfMemory"}),
     (
         "CUDA Runtime Error at: foo.cu:12\nan illegal memory access was encountered cudaDeviceSynchronize()",
         "memory_access_fault",
@@ -516,7 +516,7 @@ POSITIVE: list[tuple[str, str, dict]] = [
     ("ollama-1  | CUDA error: out of memory", "out_of_memory", {}),
     (
         "Error: llama runner process has terminated: error:Could not initialize Tensile host: No devices found",
-        "missing_library_kernels",
+        "hip_init_error",
         {},
     ),
     ("Error: llama runner process has terminated: signal: segmentation fault (core dumped)", "segfault", {}),

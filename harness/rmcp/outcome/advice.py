@@ -9,7 +9,7 @@ promises. Rows of the pattern table that mean something special have their own e
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rmcp.outcome.recognition import Recognition
 from rmcp.outcome.words import Cause
@@ -26,11 +26,12 @@ class Advice:
 
 _ROCM_2527 = "https://github.com/ROCm/ROCm/issues/2527"
 _MIOPEN_2522 = "https://github.com/ROCm/MIOpen/issues/2522"
-_XID = "https://docs.nvidia.com/deploy/xid-errors/index.html"
+_XID = "https://docs.nvidia.com/deploy/xid-errors/analyzing-xid-catalog.html"
 _TORCH_CUDA = "https://pytorch.org/docs/stable/notes/cuda.html"
 _TORCH_HIP = "https://pytorch.org/docs/stable/notes/hip.html"
 _HIP_ERRORS = "https://rocm.docs.amd.com/projects/HIP/en/latest/reference/error_codes.html"
-_MIOPEN_DEBUG = "https://rocm.docs.amd.com/projects/MIOpen/en/latest/how-to/debug-log.html"
+_PREREQUISITES = "https://rocm.docs.amd.com/projects/install-on-linux/en/docs-6.2.2/install/prerequisites.html"
+_MIOPEN_DEBUG = "https://rocm.docs.amd.com/projects/MIOpen/en/latest/DebugAndLogging.html"
 
 BY_CAUSE: Mapping[Cause, Advice] = {
     Cause.APERTURE_VIOLATION: Advice(
@@ -134,7 +135,7 @@ BY_CAUSE: Mapping[Cause, Advice] = {
             "unset HIP_VISIBLE_DEVICES, ROCR_VISIBLE_DEVICES and CUDA_VISIBLE_DEVICES: together they filter twice",
             "after a GPU reset or driver update: reboot",
         ),
-        ("https://rocm.docs.amd.com/projects/install-on-linux/en/latest/install/prerequisites.html",),
+        (_PREREQUISITES,),
     ),
     Cause.DEVICE_ASSERT: Advice(
         "An assertion inside a GPU kernel failed, mostly an index outside its tensor. The program's data is wrong, the "
@@ -164,7 +165,6 @@ BY_CAUSE: Mapping[Cause, Advice] = {
             "load with mmap or in pieces, fewer workers, more swap, a larger memory limit of the container",
             "for builds: fewer jobs (make -j2, MAX_JOBS=2)",
         ),
-        ("https://docs.kernel.org/admin-guide/mm/concepts.html#oom-killer",),
     ),
     Cause.UNKNOWN_ABORT: Advice(
         "The process ended itself after an internal check failed, and the text does not say more. The lines before the "
@@ -191,6 +191,16 @@ BY_CAUSE: Mapping[Cause, Advice] = {
 }
 
 BY_PATTERN: Mapping[str, Advice] = {
+    "rocr-memory-critical-error": Advice(
+        "The ROCm runtime could not give memory back that the driver calls in use, and ended the process. In a container "
+        "that is mostly a right that is missing on /dev/kfd, and no fault of a kernel.",
+        (
+            "Podman with SELinux: `sudo setsebool -P container_use_devices true`, or `--security-opt label=disable`",
+            "docker and podman: `--ipc=host`",
+            "`sudo ausearch -m AVC -ts recent | grep hsa_device_t` shows whether SELinux refused it",
+        ),
+        ("https://github.com/ROCm/legacy-rocm-build/issues/6182",),
+    ),
     "rocblas-tensile-host": Advice(
         "rocBLAS could not set up its kernels; with `No devices found` it only says that the HIP context was already "
         "dead. Look in the kernel log for the fault that came before.",
@@ -214,7 +224,7 @@ BY_PATTERN: Mapping[str, Advice] = {
         "The GPU queue could not get memory that a kernel needs while running (mostly scratch for spilled registers). "
         "The device memory is full or the runtime's scratch limit is too small.",
         ("free device memory, smaller batch", "HSA_SCRATCH_SINGLE_LIMIT, HSA_NO_SCRATCH_RECLAIM=1"),
-        ("https://rocm.docs.amd.com/projects/ROCR-Runtime/en/latest/",),
+        ("https://rocm.docs.amd.com/projects/ROCR-Runtime/en/latest/api-reference/environment_variables.html",),
     ),
     "kfd-open": Advice(
         "The process may not open /dev/kfd, the door to the GPU. The text after the colon says why: permission, a "
@@ -224,7 +234,7 @@ BY_PATTERN: Mapping[str, Advice] = {
             "No such file: load amdgpu (`modprobe amdgpu`), pass --device=/dev/kfd, not in a plain VM or WSL1",
             "Invalid argument or Cannot allocate memory: the driver refused; read `dmesg | grep -i kfd` and reboot",
         ),
-        ("https://rocm.docs.amd.com/projects/install-on-linux/en/latest/install/prerequisites.html",),
+        (_PREREQUISITES,),
     ),
     "miopen-sqlite": Advice(
         "MIOpen could not use its SQLite database of compiled kernels. Network home folders, read-only folders and "
@@ -240,11 +250,11 @@ BY_PATTERN: Mapping[str, Advice] = {
         "MIOpen compiles its kernels on first use, and that compilation failed. Missing headers (rocrand, the C++ "
         "library) or a compiler of another version are the usual reasons, not the convolution itself.",
         (
-            "install the missing development headers, or the wheel's own ROCm complete",
+            "install the missing development headers (`limits` not found: libstdc++-12-dev), or the wheel's own ROCm complete",
             "remove compiler variables and a second ROCm from PATH",
             "torch.backends.cudnn.enabled = False meanwhile",
         ),
-        ("https://github.com/ROCm/TheRock/issues/710", _MIOPEN_DEBUG),
+        ("https://github.com/ROCm/MIOpen/issues/2049", _MIOPEN_DEBUG),
     ),
     "runtime-401": Advice(
         "hipErrorIllegalState: the device cannot do this now. On machines without PCIe atomics it is what is left of a "
@@ -268,8 +278,48 @@ BY_PATTERN: Mapping[str, Advice] = {
 }
 
 
-def advice_for(recognition: Recognition) -> Advice:
-    """The most special advice there is for a recognition."""
+# How a process ended that left no message: nothing in its text, only a signal from outside.
+BY_SIGNAL: Mapping[str, Advice] = {
+    "SIGKILL": Advice(
+        "The process was killed from outside (SIGKILL), and the text has no message of its own. The kernel's OOM killer, a "
+        "memory or time limit of a container or job, and a person all do that.",
+        (
+            "`dmesg -T | grep -iE 'out of memory|killed process'` names the victim if the OOM killer did it",
+            "container: `docker inspect -f '{{.State.OOMKilled}}' NAME`; Slurm: `sacct -j JOB -o State,ExitCode,MaxRSS`",
+            "paste the kernel log of that minute: `rmcp classify` reads it",
+        ),
+    ),
+    "SIGTERM": Advice(
+        "The process was asked to stop from outside (SIGTERM), and the text has no message of its own. A launcher that "
+        "lost another worker, a time limit, a service manager or a person does that.",
+        (
+            "look in the launcher's or scheduler's own log for the first worker that failed",
+            "check the time limit of the job or service",
+        ),
+    ),
+    "SIGINT": Advice(
+        "Somebody pressed Ctrl-C (SIGINT), or a program sent the same. That is no fault of the program.",
+        ("if it hung before: say how long it stood still, and paste the kernel log of that time",),
+    ),
+    "SIGHUP": Advice(
+        "The terminal or connection of the process went away (SIGHUP). That is no fault of the program.",
+        ("run it under `tmux`, `nohup` or a service manager",),
+    ),
+    "SIGPIPE": Advice(
+        "The process wrote to a pipe that nobody read any more (SIGPIPE), mostly the end of a command behind `|`. Since "
+        "ROCm 6.2 the runtime's own GPU core dump can end a program so, too.",
+        ("look further up for a GPU fault", "run it without the pipe"),
+    ),
+}
+
+
+def advice_for(recognition: Recognition, signal: str | None = None) -> Advice:
+    """The most special advice there is for a recognition, or for the signal where the text has no cause."""
+    if not recognition and signal and signal in BY_SIGNAL:
+        return BY_SIGNAL[signal]
     subkind = recognition.fields.get("subkind")
     key = f"miopen-{subkind}" if subkind else recognition.pattern_id
-    return BY_PATTERN.get(key) or BY_CAUSE[recognition.cause]
+    advice = BY_PATTERN.get(key) or BY_CAUSE[recognition.cause]
+    if recognition.cause is Cause.PYTHON_EXCEPTION_OTHER and not recognition.fields.keys() & {"hip_error", "cuda_error"}:
+        return replace(advice, links=tuple(link for link in advice.links if link != _HIP_ERRORS))
+    return advice

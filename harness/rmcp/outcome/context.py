@@ -19,7 +19,7 @@ _LOG = re.compile(
         (
             r"\[?\d{4}[-/]\d\d[-/]\d\d[T ,_-]+\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z| ?[+-]\d\d:?\d\d)?(?: [A-Z]{2}\d+)*\]?[:,]?",
             r"\[[A-Z][a-z]{2} [A-Z][a-z]{2} +\d+ \d\d:\d\d:\d\d(?:\.\d+)? \d{4}\]",
-            r"[A-Z][a-z]{2} +\d{1,2} \d\d:\d\d:\d\d(?:\.\d+)?(?: \d{4})? [\w.-]+ (?=[\w./@-]+(?:\[\d+\])?:)",
+            r"[^\W\d_]{2,5}\.? +\d{1,2} \d\d:\d\d:\d\d(?:\.\d+)?(?: \d{4})? (?:[\w.-]+ )?(?=[\w./@-]+(?:\[\d+\])?:)",
             r"\[ *\d+\.\d+\]",
             r"\[?\d\d:\d\d:\d\d(?:[.,]\d+)?\]?",
             r"(?:stdout|stderr) [FP]\b",
@@ -37,10 +37,12 @@ _LOG = re.compile(
             r"\[(?!gfxhub|mmhub|\d+\]\s)[^\]\n]{1,60}\]:?",
             r"amdgpu(?: [0-9a-f]{4}:[0-9a-f:.]+)?:",
             r"!!! Exception during processing ?!*!!!",
+            r"E {3,}(?!assert\b|[-+?|] )(?=\S)",  # pytest's mark beside the lines of an exception
+            r"(?:FAILED|ERROR) \S+\.py(?:::\S+)? - (?!assert\b)",
         )
     )
 )
-_MARK = re.compile(r">+(?= |$)|#+(?=\s)|//+!?(?= |$)|/\*+|\*(?=\s)|;+(?= )|[-+•‣](?= )|\d{1,2}[.)](?= )|[│║┃|](?= )|`{1,3}|<(?:pre|code|p|td|li)>")
+_MARK = re.compile(r">+(?= |$)|REM(?=\s|$)|#+(?=\s)|//+!?(?= |$)|/\*+|\*(?=\s)|;+(?= )|[-+•‣](?= )|\d{1,2}[.)](?= )|[│║┃|](?= )|`{1,3}|<(?:pre|code|p|td|li)>")
 _ANSI = re.compile(r"\x1b(?:\[[0-9;:?<=>]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][0-9A-B]|[=>78cDEHMNOZ])")
 _LIMIT = 4000  # characters of a line that are looked at; beyond that stand template names and dumped tensors
 
@@ -81,7 +83,9 @@ def undecorate(line: str) -> Core:
         if found is None:
             break
         sign = found.group()
-        if sign.startswith("#"):
+        if sign == "REM":
+            comment = True
+        elif sign.startswith("#"):
             heading = heading or len(sign) > 1
             comment = True
         elif sign.startswith(("/", ";")) or sign == "*":
@@ -101,9 +105,9 @@ def undecorate(line: str) -> Core:
 # Words that make a sentence *about* an error out of the words that follow or surround it.
 _ABOUT = re.compile(
     r"\b(?:if|when|whenever|unless|until|would|could|might|may|should|such as|e\.g\.|i\.e\.|for example|for instance"
-    r"|examples?|like|instead of|rather than|avoid\w*|prevent\w*|handl(?:e|es|ing)|typical\w*|usually|sometimes|often"
+    r"|examples?|like|instead of|rather than|avoid\w*|prevent\w*|catch(?:es|ing)?|handl(?:e|es|ing)|typical\w*|usually|sometimes|often"
     r"|fix(?:es|ed|ing)?|workarounds?|symptoms?|means|indicates?|known issue|possibly|leads? to|leading to|results? in|causes?"
-    r"|resulting in|(?:dies?|crash(?:es)?|fails?|errors? out|aborts?|ends|stops?|exits?) with|throws?|raises?|triggers?"
+    r"|resulting in|(?:dies?|crash(?:es)?|fails?|errors? out|aborts?|ends|stops?|exits?)(?: [\w-]+){0,5}[*_]* with|throws?|raises?|triggers?"
     r"|look(?:s|ing)? (?:like|for)|see(?:s|ing)?|same error|similar|grep|match(?:es)?|detects?|downstream|proven"
     r"|look for|check for|search for|treat(?:s|ed)?|classif\w+|recogni[sz]\w+|reports? as|expects?|documented|describes?"
     r"|saw|observed|surfaces?|issue discovered|root cause|tells you)\b"
@@ -120,13 +124,14 @@ _REPORTS = re.compile(r"\b(?:logs?|logged|prints?|printed|output|stderr|stdout)\
 _PROSE_AFTER = re.compile(
     r"^[\"'`*)\].,;]*\s*(?:—|–|\(?(?:this is|that is|is (?:the|a|an|not)|means|indicates|because|usually|typically|instead|when|whenever"
     r"|if|would|can\b|may|might|will|occurs?\b|happens|appears|errors?\b|failures?\b|for (?:most|many|all|some)|on (?:cards|gpus|amd|nvidia|rdna|gfx|h100|older|some|most)"
-    r"|in (?:curobo|stack|the log|dmesg|your)|from (?:the|a)|and (?:the|then)|or\b|so\b|which\b|while\b))",
+    r"|\[[^\]\n]{1,40}\]\(|in (?:curobo|stack|the log|dmesg|your)|from (?:the|a)|and (?:the|then)|or\b|so\b|which\b|while\b))",
     re.IGNORECASE,
 )
 _PLACEHOLDER = re.compile(
     r"0x\.{2,}|0x[Xx]{2,}|0x<|0x…|(?<![\w%])%[0-9l]*[spdxu]\b|\{[\w.!:]*\}|\$\{|<(?!unknown>)[a-zA-Z_ |-]{1,20}>|gfxNNN|gfxXXX"
 )
-_ELIDED = re.compile(r"0x\.{2,}|0x[Xx]{2,}|(?<![\w%])%(?:s|p|d|u|zu|llu)\b|total-vm:\.\.\.")
+_REPORTED = re.compile(r"\b(?:crashed|failed|died|aborted|faulted|hung|stopped|ended)\b", re.IGNORECASE)
+_ELIDED = re.compile(r"0x\.{2,}|address <\w[^>\n]{0,30}>|0x[Xx]{2,}|(?<![\w%])%(?:s|p|d|u|zu|llu)\b|total-vm:\.\.\.")
 _LABEL = re.compile(r"\*\*([^*]{1,60})\*\*:?\s*`$|\*\*([^*]{1,60}):\*\*\s*`$")
 _LABEL_OF_ERROR = re.compile(r"error|exception|message|log|output|trace|stderr|stdout|fehler|crash|result", re.IGNORECASE)
 _CODE = re.compile(
@@ -134,7 +139,7 @@ _CODE = re.compile(
     r"let|var|fn|pub|match|switch|echo|grep|export|constexpr|inline|void|int|bool|auto|extern|enum|struct|namespace|using|template|#define|#include|#if)\b[^:]*[({;:=]"
     r"|\b(?:printf|fprintf|LOG|log\w*|LogPrintf\w*|print|println!?|puts|EXPECT_\w+|ASSERT_\w+|TORCH_CHECK|CHECK|MIOPEN_THROW|contains|startswith|endswith|includes|"
     r"has_substr|find|assertIn|assertRaises\w*|assertEqual|raises|skipIf\w*|Error|Exception|RuntimeError)\(\s*(?:[fru]?[\"'`]|\w+\()"
-    r"|\bin (?:str\(|msg|message|text|line|output|err|stderr|log|result|exc|e\b)|[\"'`]\s+in\s+\w"
+    r"|\bin (?:str\(|msg|message|text|line(?! \d)|output|err|stderr|log|result|exc|e\b)|[\"']\s+in\s+(?!(?:line|file|function)\b)\w"
     r"|[\"'][)\]}]*\s*[,;]\s*(?:#.*|//.*)?$|[\"']\)+\s*:?$|=>\s*[\"']|==\s*[\"']|^\w+\s*=\s*[\[({]?\s*[fru]*[\"']|\bhip(?:Success)\s*[!=]=|[!=]=\s*(?:hip|cuda)Error"
     r"|=\s*0x[0-9a-fA-F]+\s*,|^\"[^\"]*\"\s*:\s*[\[{\"\d]"
 )
@@ -144,42 +149,90 @@ _JSON_KEY = re.compile(r"[\"'](?:error|err|message|msg|detail|details|log|stderr
 _DEFINES = re.compile(r"(?:hip|cuda)Error\w+|(?:CUDA|HIP)_ERROR_\w+|The agent attempted|an? illegal|(?:unspecified|device-side)\b")
 # `SomeError: ` at the beginning of a line: the last line of a traceback.
 _EXCEPTION_LEAD = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Resources|Exit)(?:\(\))?: (?!is\b|are\b|when\b)")
-_FATAL_LINE = re.compile(r":0:\s*rocdevice\.cpp\s*:\s*\d+\s*:")  # printed by the runtime and by nothing else
+_FATAL_LINE = re.compile(r":0:\s*rocdevice\.cpp\s*:\s*\d+\s*:|\S+\.cpp:\d+: guarantee\(")  # printed by the runtime and by nothing else
 # Sentences that announce an example: what follows them did not happen here.
 _INTRO = re.compile(
     r"\b(?:lines?|message|errors?|output|something|text|piece|crash|one)\b[^.\n]{0,60}\b(?:like(?! this| the following| these| below| so\b)|such as|gives? you|resembl\w+)\b"
+    r"|^\W*examples?\s*\d*\s*:\s*\w|\btypisch|\bt[ií]pic|\bhäufig|典型|常见|よくある"
     r"|\*\*same error|\bif you (?:see|get|encounter|hit)|\btells you\b|\bwhen you (?:see|get)|\btypical\b"
     r"|\bcommon (?:errors?|failures?|issues?)|\btroubleshoot|\bknown (?:errors?|failures?)|\bmay (?:see|fail|print|show|crash)|\bmight (?:see|fail|print|show)"
+    r"|\b(?:usually|typically|often|generally|commonly|normally)\b[^.\n]{0,30}\blooks? like\b"
+    r"|\busers\b[^.\n]{0,40}\b(?:see|saw|get|hit)\b"
     r"|\bwould (?:fail|print|see)|\bexpected (?:output|error|failure)|\bdownstream",
     re.IGNORECASE,
 )
+# An article speaks of what its reader sees; who reports says what he himself saw.
+_GENERIC = re.compile(r"\b(?:you|your|you['’](?:ve|re|ll|d)|developers|users|people)\b", re.IGNORECASE)
+_FIRST_PERSON = re.compile(r"\b(?:I|I['’](?:m|ve)|we|we['’]re|my|our|me)\b")
+_I_GOT = re.compile(
+    r"\b(?:I|we|I['’]m|we['’]re|I am)\b[^.;\n]{0,30}\b(?:got|get|getting|receive[sd]?|receiving|encounter(?:ed)?|hit|facing|obtain(?:ed)?)\b"
+    r"[^.;\n]{0,60}\w+(?:Error|Exception):\s*(?:\w+ [Ee]rror[^.\n]{0,20}:\s*)?$"
+)
+# `I get the following message: ...`: what follows the colon was printed to the writer.
+_I_GOT_MESSAGE = re.compile(
+    r"\b(?:I|we)\b[^.,;\n]{0,20}\b(?:got|get|getting|see|saw|have|had|receive[sd]?)\b[^.,;\n]{0,30}\b(?:message|error|output|this|following)\s*:\W*$"
+)
 # These announce an example or a report; a complete driver line after them is a report.
+_IF_INTRO = re.compile(r"^\W*(?:if|in case|should)\b[^\n]*[:：]\W*$", re.IGNORECASE)
+_CJK_INTRO = re.compile(r"可能会?(?:出现|遇到|报|看到)|(?:如果|若)[^。\n]*(?:报错|出现|遇到)")
+_BOLD_CODE = re.compile(r"^\W*\*\*`[^`]+`\*\*:?\s*$")  # a heading in all but name
+_RAW_LITERAL = re.compile(r"^\w+\s*[:=]+\s*(?:\w+\()?`$")  # `logs: `...` of a Go or JavaScript source
+_CLOSED_TICK = re.compile(r"`+[*_]*[,.;)]?\s+[a-z(`]")
+_EXPLAINED = re.compile(r"\W*(?:this |that |it |which )?(?:usually |typically |often |normally )?(?:means|indicates)\b", re.IGNORECASE)
 _SOFT_INTRO = re.compile(r"\blooks? like\b|\bsame error|\bfor example\b|\bexamples?\b\s*:|\bsimilar", re.IGNORECASE)
+_KERNEL_LINE = re.compile(r"\bkernel: |\bamdgpu [0-9a-f]{4}:[0-9a-f:.]+: |\[drm:\w+ \[amdgpu\]\]")
+_EXCEPTION_LABEL = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception):\s*$")
 _WORDS = re.compile(r"(?<![\w./:-])[a-z]{2,}(?![\w./:(=-])")
 
 
 def only_names(
-    core: Core, before: str, matched: str, after: str, lead: str, *, device: bool = False, weak: bool = False
+    core: Core,
+    before: str,
+    matched: str,
+    after: str,
+    lead: str,
+    *,
+    below: str = "",
+    device: bool = False,
+    weak: bool = False,
 ) -> bool:
     """True when the line mentions the message instead of being it.
 
     ``before`` and ``after`` are the rest of the line, ``lead`` the text that leads up to the line: the line before
-    it in the same paragraph, or the sentence that introduces a code fence. ``device``: the message is a complete
+    it in the same paragraph, or the sentence that introduces a code fence; ``below`` is the next line that is not empty. ``device``: the message is a complete
     driver line, which is rarely quoted inside a sentence; ``weak``: it only says how a process ended, in words that
     lists and comments use too.
     """
+    if _FATAL_LINE.match(matched) or (_FATAL_LINE.search(before) and "borting with error" in before):
+        return False
     if core.heading or core.table:
         return True
     if (core.comment or core.bullet) and not core.logged and (weak or _DEFINES.match(matched)):
         return True
-    if _FATAL_LINE.match(matched):
-        return False
-    if (not device and _PLACEHOLDER.search(matched)) or _ELIDED.search(matched + after[:60]):
+    if not device and _PLACEHOLDER.search(matched):
+        return True
+    if _ELIDED.search(matched + after[:60]) and not _REPORTED.search(lead):
         return True
     whole = before + matched + after
     if not core.logged and "Device-side assertion" not in matched and (
         _CODE.search(whole) or _CALL.search(before)
     ):
+        return True
+    if (_I_GOT.search(before) or _I_GOT_MESSAGE.search(before)) and not re.search(r"\b(?:if|never|not|catch)\b", before):
+        return False
+    if _IF_INTRO.match(lead) and not _FIRST_PERSON.search(lead):
+        return True
+    if _CJK_INTRO.search(lead) or _BOLD_CODE.match(whole):
+        return True
+    if _RAW_LITERAL.match(_EXCEPTION_LABEL.sub("", before)) and "`" not in after:
+        return True
+    if core.ticked and _EXPLAINED.match(below):
+        return True
+    if (not device or weak) and "`" not in before and not core.ticked and _CLOSED_TICK.match(after):
+        return True  # the end of a quotation that began on the line above
+    if "[" in before and re.match(r"[^\[\]\n]{0,200}\]\(", after):
+        return True  # the text of a link
+    if before.rstrip().endswith("...") and after.lstrip().startswith("..."):
         return True
     if _INTRO.search(lead) or (weak and _SOFT_INTRO.search(lead)):
         return True
@@ -195,7 +248,9 @@ def only_names(
         return False
     if (core.comment or core.bullet) and (_continues(lead) or core.comment) and _ABOUT.search(lead):
         return True
-    if core.comment and core.ticked and not core.logged:
+    if core.comment and (core.ticked or before.strip() == "(" or before.count("`") % 2):
+        return True
+    if core.comment and not device and len(_WORDS.findall(before)) >= 4:
         return True  # documentation comments quote messages in ticks
     only_exception = bool(bare) and bool(re.fullmatch(r"(?:[\w.]+\.)?\w*(?:Error|Exception):", bare))
     if core.comment and (not bare or only_exception) and _continues(lead) and _ENDS_IN_PROSE.search(lead):
@@ -209,6 +264,13 @@ def only_names(
             return not (core.bullet and _REPORTS.search(before) and not _ABOUT.search(before))
     if _in_literal(before) and "hipErrorNoBinaryForGpu" not in matched:
         return True
+    kernel = _KERNEL_LINE.search(before)
+    if kernel is not None and not core.comment:
+        said = before[: kernel.start()]
+        return said.endswith("`") and bool(_ABOUT.search(said))
+    quoted = _EXCEPTION_LABEL.sub("", before)
+    if quoted.endswith(("'", '"')) and re.match(r"[^'\"\n]{0,400}['\"] [a-z]", matched + after) and len(_WORDS.findall(quoted)) >= 8:
+        return True  # "... the buffer: 'SomeError: text' from the kernel": a quotation inside a sentence
     if _PROSE_AFTER.match(after) and (before or core.comment or core.bullet or core.ticked or quote):
         return True
     if (core.comment or not device) and _in_ticks(before, core.ticked) and bare and not _EXCEPTION_LEAD.match(before.rpartition("`")[2]):
@@ -226,6 +288,14 @@ def only_names(
     if re.search(r"[:>\])|!=→]\s*[*_`\"']*\s*$", before):
         return False
     return len(_WORDS.findall(before)) >= 3
+
+
+def is_example_intro(text: str) -> bool:
+    """True for `you may see an error like:`: what stands in the next paragraph happened to nobody in particular."""
+    return (
+        (text.endswith((":", "：")) and bool(_INTRO.search(text) and _GENERIC.search(text)))
+        or bool(_CJK_INTRO.search(text))
+    ) and not _FIRST_PERSON.search(text)
 
 
 def _in_literal(before: str) -> bool:

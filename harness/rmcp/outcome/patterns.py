@@ -18,8 +18,6 @@ from typing import Any
 
 from rmcp.outcome.words import Cause
 
-TABLE_VERSION = 1
-
 
 class Rank(IntEnum):
     """How a row competes. The highest rank wins; inside one rank the first line wins."""
@@ -72,6 +70,9 @@ def _hsa(name: str) -> str:
     return _HSA + r"(?P<hsa_status>HSA_STATUS_ERROR_" + name + r")\b(?=\s*:|\s+code|\.?\s*$|\s*\n)" + _CODE
 
 
+# The line in which a shell reports the end of a job: nobody writes one in a sentence of his own.
+_JOB = r"(?:\[\d+\]\s*[+-]?\s+\d+\s+|\S+: line \d+:\s+\d+\s+)"
+_SHELL_JOB = "bash and zsh: jobs with their number or the script's line"
 _DMESG = "Linux amdgpu driver, kernel log"
 
 PATTERNS: tuple[Pattern, ...] = (
@@ -177,6 +178,15 @@ PATTERNS: tuple[Pattern, ...] = (
         expect={"node": 1, "address": "0x7fcd499e6000", "reason": "Page not present or supervisor privilege"},
     ),
     Pattern(
+        "rocr-memory-critical-error", Cause.MEMORY_ACCESS_FAULT,
+        r"Memory critical error by agent node-(?P<node>\d+)"
+        r"(?:[^\n]{0,80}?on address\s+(?P<address>0x[0-9a-fA-F]+|\(nil\)))?(?:[^\n]{0,60}?Reason:\s*(?P<reason>Memory in use))?",
+        ("emory critical error by agent",),
+        "Memory critical error by agent node-0 (Agent handle: 0x388b9da0) on address 0x7f561fead000. Reason: Memory in use. ",
+        "ROCr runtime.cpp FreeMemory: the driver refused to give the memory back", "rocr", wraps=True, device=True,
+        expect={"node": 0, "address": "0x7f561fead000", "reason": "Memory in use"},
+    ),
+    Pattern(
         "clr-memory-fault-error", Cause.MEMORY_ACCESS_FAULT,
         r"Memory Fault Error \[(?:host:\s*(?P<host>[^,\]]+),\s*)?(?:GPU index:\s*(?P<gpu_index>\d+),\s*)?"
         r"faulting addr:\s*(?P<address>0x[0-9a-fA-F]+)(?:,\s*kernel:\s*(?P<kernel>[^\]\n]+))?\]?",
@@ -219,7 +229,7 @@ PATTERNS: tuple[Pattern, ...] = (
     # ---- HIP and CUDA: runtime error texts. {texts} rows are in RUNTIME_ERRORS below ----------------------
     Pattern(
         "hip-no-binary", Cause.NO_KERNEL_IMAGE,
-        r"hipErrorNoBinaryForGpu:\s*(?:Unable to find code object for (?:all )?current devices?"
+        r"(?:\S+\.cpp:\d+: guarantee\([^\n\"]{0,40}\"?)?hipErrorNoBinaryForGpu:\s*(?:Unable to find code object for (?:all )?current devices?"
         r"|Coul?dn'?t find binary for (?:file: \S+, for )?current devices?)",
         ("hipErrorNoBinaryForGpu",),
         '"hipErrorNoBinaryForGpu: Unable to find code object for all current devices!"',
@@ -251,7 +261,7 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "rocblas-tensile-missing", Cause.MISSING_LIBRARY_KERNELS,
         r"r?oc(?:BLAS|blas) error:\s*(?:Cannot read\s+)?[^\n]{0,300}?TensileLibrary[^\n]{0,200}?"
-        r"(?:for GPU arch\s*:\s*(?P<gpu_arch>gfx\w+)|$|\n)",
+        r"(?:for GPU arch\s*:\s*(?P<gpu_arch>gfx\w+)|(?<=_)(?P<gpu_arch2>gfx[0-9a-f]+)\.(?:dat|co|hsaco|yaml)(?![^\n]*GPU arch)|$|\n)",
         ("ocBLAS error", "ocblas error"),
         "rocBLAS error: Cannot read /opt/rocm/lib/rocblas/library/TensileLibrary.dat: No such file or directory for "
         "GPU arch : gfx1010",
@@ -260,18 +270,25 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "hipblaslt-missing", Cause.MISSING_LIBRARY_KERNELS,
-        r"hipblaslt error:\s*Cannot read\s+\S+[^\n]*?(?:for GPU arch\s*:\s*(?P<gpu_arch>gfx\w+))?"
+        r"(?:hip|roc)blaslt error:\s*(?:Cannot read|Could not load)\s+[\"']?[^\n\"']*?"
+        r"(?:_(?P<gpu_arch>gfx[0-9a-f]+)\.(?:dat|co|hsaco|yaml)|for GPU arch\s*:\s*(?P<gpu_arch2>gfx\w+)|$|[\"'\n])"
         r"|Cannot read\s+\"?\S*(?:hipblaslt|TensileLibrary)\S*\"?:\s*No such file",
-        ("hipblaslt", "TensileLibrary"),
-        'hipblaslt error: Cannot read "TensileLibrary_lazy_gfx1103.dat": No such file or directory',
-        "hipBLASLt tensile_host.cpp", "hipblaslt", fields={"library": "hipBLASLt/Tensile"},
+        ("blaslt", "TensileLibrary"),
+        'rocblaslt error: Cannot read "TensileLibrary_lazy_gfx1103.dat": No such file or directory',
+        "hipBLASLt tensile_host.cpp (rocblaslt error: since it exists, older text hipblaslt error:)", "hipblaslt",
+        fields={"library": "hipBLASLt/Tensile"}, expect={"gpu_arch": "gfx1103"},
+    ),
+    Pattern(
+        "rocblas-no-device", Cause.HIP_INIT_ERROR, r"Could not initialize Tensile (?:host|library):\s*No devices found",
+        ("No devices found",), "rocBLAS error: Could not initialize Tensile host: No devices found",
+        "rocBLAS tensile_host.cpp: hipGetDeviceCount found none; no kernel is missing", "rocblas", rank=Rank.DOWNSTREAM,
     ),
     Pattern(
         "rocblas-tensile-host", Cause.MISSING_LIBRARY_KERNELS,
         r"(?:(?:rocBLAS|rocblas) error:\s*)?Could not (?:initialize Tensile (?:host|library)|load Tensile\w*)[^\n\"`]{0,200}",
         ("Tensile",),
         "rocBLAS error: Could not initialize Tensile host:",
-        "rocBLAS tensile_host.cpp; with `No devices found` it follows a dead HIP context", "rocblas",
+        "rocBLAS tensile_host.cpp", "rocblas",
         rank=Rank.DOWNSTREAM, fields={"library": "rocBLAS/Tensile"},
     ),
     # ---- MIOpen -------------------------------------------------------------------------------------------
@@ -281,6 +298,15 @@ PATTERNS: tuple[Pattern, ...] = (
         "MIOpen Error: /MIOpen/src/ocl/convolutionocl.cpp:518: Forward Convolution cannot be executed due to incorrect "
         "params",
         "MIOpen errors.cpp Exception::Where", "miopen", fields={"library": "MIOpen"}, expect={"library": "MIOpen"},
+    ),
+    Pattern(
+        "miopen-source-line", Cause.MIOPEN_ERROR,
+        r"/(?:MIOpen|MLOpen|miopen)/src/[\w./-]+\.[ch]pp:\d+: (?!\d|error\b|warning\b|note\b|undefined\b|\w[\w:<> ]*\()"
+        r"(?P<detail>[^\n`]{4,400})",
+        ("IOpen/src/", "LOpen/src/", "iopen/src/"),
+        "FAILED: /MIOpen/src/hipoc/hipoc_program.cpp:162: Failed creating module from file /tmp/miopen-1",
+        "MIOpen errors.cpp: what() of its exception, as test programs and bindings print it", "miopen",
+        fields={"library": "MIOpen"}, expect={"library": "MIOpen"},
     ),
     Pattern(
         "miopen-log-error", Cause.MIOPEN_ERROR,
@@ -348,7 +374,7 @@ PATTERNS: tuple[Pattern, ...] = (
         r"CUDA (?:driver )?initiali[sz]ation(?: failed|: (?:CUDA unknown error|Unexpected error|The NVIDIA driver))"
         r"|Unexpected error from (?:cuda|hip)GetDeviceCount\(\)"
         r"|(?:cuInit|hipInit|cudaGetDeviceCount|hipGetDeviceCount)(?:\(\d*\))?\s*(?:failed|returned|:)\s*(?:with )?"
-        r"(?!hipSuccess|cudaSuccess|Returned)[^\n]{1,60}"
+        r"(?!hipSuccess|cudaSuccess|Returned)[^\n`]{1,60}"
         r"|Failed to (?:initialize NVML|create HIP context|create CUDA context)",
         ("nitiali", "GetDeviceCount", "cuInit", "hipInit", "create HIP context", "create CUDA context"),
         "RuntimeError: CUDA driver initialization failed, you might not have a CUDA gpu.",
@@ -383,15 +409,20 @@ PATTERNS: tuple[Pattern, ...] = (
         "oom-other", Cause.OUT_OF_MEMORY,
         r"\b(?:torch(?:\.cuda)?\.)?OutOfMemoryError(?=:|\s*$)(?!: Task was killed)(?::[^\n]*)?"
         r"|RESOURCE_EXHAUSTED:[^\n]{0,60}[Oo]ut of memory|OOM when allocating tensor"
-        r"|failed to allocate [^\n]{1,80}(?:CUDA_ERROR_OUT_OF_MEMORY|hipErrorOutOfMemory)"
+        r"|failed to allocate [^\n]{1,80}(?:CUDA_ERROR_OUT_OF_MEMORY|hipErrorOutOfMemory|HIP_ERROR_OutOfMemory|hipError_t\((?:2|1002)\))"
         r"|\bCUDA_ERROR_OUT_OF_MEMORY\b(?=\s*[:(]|\s*$)|ErrorOutOfDeviceMemory"
         r"|System is out of GPU (?:and shared host )?memory|Not enough allocatable device memory for this attack"
         r"|CL_OUT_OF_HOST_MEMORY|CL_MEM_OBJECT_ALLOCATION_FAILURE"
         r"|Not enough memory\. Please try to increase|GGML_CUDA_OOM|ran out of (?:GPU|CUDA|HIP) memory",
-        ("OutOfMemory", "RESOURCE_EXHAUSTED", "OOM when", "OUT_OF_MEMORY", "OutOfDeviceMemory", "out of GPU",
+        ("OutOfMemory", "hipError_t(", "RESOURCE_EXHAUSTED", "OOM when", "OUT_OF_MEMORY", "OutOfDeviceMemory", "out of GPU",
          "allocatable device memory", "OUT_OF_HOST_MEMORY", "MEM_OBJECT_ALLOC", "Not enough memory", "ran out of"),
         "jaxlib.xla_extension.XlaRuntimeError: RESOURCE_EXHAUSTED: Out of memory while trying to allocate 17179869184 bytes.",
         "XLA, TensorFlow, Vulkan, Blender Cycles, hashcat", "runtime",
+    ),
+    Pattern(
+        "torch-async-oom", Cause.OUT_OF_MEMORY, r"Allocation on device(?: \d+ would exceed allowed memory\.[^\n]*)?(?=\s*$)",
+        ("Allocation on device",), "!!! Exception during processing !!! Allocation on device",
+        "torch CUDAMallocAsyncAllocator.cpp, as ComfyUI prints it", "torch", whole=True,
     ),
     Pattern(
         "host-oom", Cause.OUT_OF_MEMORY,
@@ -418,10 +449,10 @@ PATTERNS: tuple[Pattern, ...] = (
         "user-oom-kill", Cause.CPU_OOM_KILL,
         r"fatal error: Killed signal terminated program|Detected \d+ oom[-_]kill event|task \d+: Out Of Memory|\bOOMKilled\b|systemd-oomd\[?\d*\]?:? Killed"
         r"|A process in this unit has been killed by the OOM killer|Failed with result 'oom-kill'"
-        r"|(?:killed|terminated)[^\n]{0,60}(?:low on memory|OOM[ -]?[Kk]iller|due to the node running low on memory)"
+        r"|(?:killed|terminated)[^\n]{0,60}(?:low on memory|memory pressure|OOM[ -]?[Kk]iller|due to the node running low on memory)"
         r"|exit(?:ed)?(?: with)?(?: code)?[^\n]{0,12}137[^\n]{0,60}(?:out of memory|OOM|oom)"
         r"|(?:SIGKILL|signal 9)[^\n]{0,80}(?:out of memory|OOM|oom|memory)",
-        ("Killed signal", "oom_kill", "Out Of Memory", "OOMKilled", "systemd-oomd", "OOM killer", "oom-kill", "low on memory", "exit", "SIGKILL",
+        ("Killed signal", "oom_kill", "Out Of Memory", "OOMKilled", "systemd-oomd", "OOM killer", "oom-kill", "low on memory", "memory pressure", "exit", "SIGKILL",
          "signal 9", "OOM Killer"),
         "c++: fatal error: Killed signal terminated program cc1plus",
         "gcc driver, Kubernetes, systemd, Ray", "host", fields={"signal": "SIGKILL"}, expect={"signal": "SIGKILL"},
@@ -449,15 +480,15 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "amdgpu-fault-process", Cause.NONE,
-        r"(?:in process|Process information: process|for process)\s+(?P<process>\S*) pid (?P<pid>\d+)",
+        r"(?:in process|Process information: process|for process|\bProcess) +(?P<process>(?:[^\n:]|::){0,40}?) pid (?P<pid>[1-9]\d*)",
         ("rocess",), "amdgpu:  in process python3 pid 3710 thread python3 pid 3710", _DMESG, "kernel-log",
-        rank=Rank.DETAIL, expect={"pid": 3710, "process": "python3"},
+        rank=Rank.DETAIL, wraps=True, expect={"pid": 3710, "process": "python3"},
     ),
     Pattern(
         "amdgpu-ring-timeout", Cause.GPU_HANG_RESET,
         r"\bring (?P<ring>[\w.]+) timeout(?:,|\b)(?!\s*(?:=|:))", (" timeout,",),
         "[drm:amdgpu_job_timedout [amdgpu]] *ERROR* ring gfx_0.0.0 timeout, signaled seq=2, emitted seq=4",
-        _DMESG + ", amdgpu_job.c", "kernel-log", device=True, expect={"ring": "gfx_0.0.0"},
+        _DMESG + ", amdgpu_job.c", "kernel-log", device=True, wraps=True, expect={"ring": "gfx_0.0.0"},
     ),
     Pattern(
         "amdgpu-reset", Cause.GPU_HANG_RESET,
@@ -467,6 +498,17 @@ PATTERNS: tuple[Pattern, ...] = (
         ("GPU reset", "BACO reset", "ode1 reset", "ode2 reset", "ODE1 reset", "ODE2 reset", "ring reset", "device wedged",
          "is hung", "soft reset failed", "ASIC reset"), "amdgpu 0000:03:00.0: amdgpu: GPU reset begin!", _DMESG + ", amdgpu_device.c",
         "kernel-log", device=True,
+    ),
+    Pattern(
+        "rocr-signal-timeout", Cause.GPU_HANG_RESET, r"Signal wait abort timeout\b", ("Signal wait abort timeout",),
+        "  what():  Signal wait abort timeout.", "rocr-runtime, HSA_SIGNAL_WAIT_ABORT_TIMEOUT", "rocr", device=True,
+    ),
+    Pattern(
+        "amdgpu-ras-fatal", Cause.GPU_HANG_RESET,
+        r"[Uu]ncorrectable hardware error ?\(ERREVENT_ATHUB_INTERRUPT\) detected|RAS event of type ERREVENT_ATHUB_INTERRUPT detected",
+        ("ERREVENT_ATHUB_INTERRUPT",),
+        "amdgpu 0000:dd:00.0: amdgpu: uncorrectable hardware error(ERREVENT_ATHUB_INTERRUPT) detected!",
+        _DMESG + ", amdgpu_ras.c: a reset follows", "kernel-log", device=True,
     ),
     Pattern(
         "kfd-preemption", Cause.GPU_HANG_RESET,
@@ -490,6 +532,14 @@ PATTERNS: tuple[Pattern, ...] = (
         "[drm:gfx_v10_0_priv_inst_irq [amdgpu]] *ERROR* Illegal instruction in command stream", _DMESG + ", gfx_v*.c",
         "kernel-log", device=True,
     ),
+    Pattern(
+        "vulkan-device-lost", Cause.GPU_HANG_RESET,
+        r"\bvk::\w[\w:]*:\s*ErrorDeviceLost\b|\bVK_ERROR_DEVICE_LOST\b(?=\W*$|\s*\()|The CS has been (?:cancelled|rejected)[^\n]{0,40}"
+        r"|radv: GPU hang detected|instance of 'vk::DeviceLostError'",
+        ("DeviceLost", "DEVICE_LOST", "The CS has been", "GPU hang detected"),
+        "llama_model_load: error loading model: vk::Queue::submit: ErrorDeviceLost",
+        "Vulkan-Hpp, Mesa radv: the driver reset the device under the program", "vulkan", rank=Rank.DOWNSTREAM,
+    ),
     # ---- kernel log: NVIDIA -------------------------------------------------------------------------------
     Pattern(
         "xid", Cause.NONE,
@@ -501,6 +551,12 @@ PATTERNS: tuple[Pattern, ...] = (
         "GRAPHICS GPC1 GPCCLIENT_T1_3 faulted @ 0x7e9f_4f200000. Fault is of type FAULT_PDE ACCESS_TYPE_VIRT_READ",
         "NVIDIA driver, kernel log; the number decides (XIDS)", "kernel-log", device=True,
         expect={"xid": 31, "pid": 80798, "address": "0x7e9f_4f200000"},
+    ),
+    Pattern(
+        "nvrm-off-bus", Cause.GPU_HANG_RESET, r"(?:GPU (?:has )?|NVRM:[^\n]{0,80}?)fallen off (?:of )?the bus", ("off the bus", "off of the bus"),
+        "NVRM: fallen off the bus and is not responding to commands.",
+        "NVIDIA driver, kernel log (the line after Xid 79, or alone when it happens before initialisation); nvidia-smi",
+        "kernel-log",
     ),
     # ---- the process itself -------------------------------------------------------------------------------
     Pattern(
@@ -519,8 +575,24 @@ PATTERNS: tuple[Pattern, ...] = (
         "Linux arch/x86/kernel/traps.c", "kernel-log", rank=Rank.WEAK, fields={"signal": "SIGILL", "where": "cpu"},
     ),
     Pattern(
+        "told-job-segfault", Cause.SEGFAULT, _JOB + r"[Ss]egmentation [Ff]ault\b", ("egmentation fault", "egmentation Fault"),
+        "[1]    4711 segmentation fault (core dumped)  python train.py", _SHELL_JOB, "process", rank=Rank.WEAK,
+        fields={"signal": "SIGSEGV"}, expect={"signal": "SIGSEGV"},
+    ),
+    Pattern(
+        "told-job-abort", Cause.UNKNOWN_ABORT, _JOB + r"(?:Aborted|Abort trap|IOT instruction|abort)\b",
+        ("Abort", "IOT instruction", "abort "), "bash: line 1:  4711 Abort trap: 6           ./bin/miner",
+        _SHELL_JOB, "process", rank=Rank.WEAK, fields={"signal": "SIGABRT"}, expect={"signal": "SIGABRT"},
+    ),
+    Pattern(
+        "told-job-illegal", Cause.ILLEGAL_INSTRUCTION, _JOB + r"[Ii]llegal (?:hardware )?instruction\b",
+        ("llegal instruction", "llegal hardware instruction"),
+        "[1]    4711 illegal hardware instruction (core dumped)  python predict.py", _SHELL_JOB, "process",
+        rank=Rank.WEAK, fields={"signal": "SIGILL", "where": "cpu"}, expect={"signal": "SIGILL", "where": "cpu"},
+    ),
+    Pattern(
         "cpu-illegal-instruction", Cause.ILLEGAL_INSTRUCTION,
-        r"(?:\S*: line \d+:\s*)?(?:\[\d+\]\s*[+-]?\s*)?(?:\d+ +)?\b[Ii]llegal (?:hardware )?instruction\b(?=\s*(?:\(core dumped\)|$|\S+\s*$|\"|[./~\w]))"
+        r"(?:\S*: line \d+:\s*)?(?:\[\d+\]\s*[+-]?\s*)?(?:\d+ +)?(?<!\*ERROR\* )(?<!\ban )\b[Ii]llegal (?:hardware )?instruction\b(?! was)(?=\s*(?:\(core dumped\)|$|\S+\s*$|\"|[./~\w]))"
         r"|(?:Thread \d+ \"[^\"\n]*\" |Program )?received signal SIGILL|(?<![.\w])SIGILL\b(?![,)])|Fatal Python error: Illegal instruction",
         ("llegal instruction", "llegal hardware instruction", "SIGILL"),
         "Illegal instruction (core dumped)", "shell, CPython faulthandler", "process", rank=Rank.WEAK,
@@ -532,7 +604,7 @@ PATTERNS: tuple[Pattern, ...] = (
         r"|Fatal Python error: Segmentation fault|Signal: Segmentation fault"
         r"|Caught signal 11 \(Segmentation fault|!!!!!!! Segfault encountered|(?:Thread \d+ \"[^\"\n]*\" |Program )?received signal SIGSEGV"
         r"|\*\*\* SIGSEGV (?:received|\()|(?<![.\w])SIGSEGV\b(?![,)])|(?:[Cc]aught|by|[Ff]atal|on|[Rr]eceived|with) signal 11\b|Windows fatal exception: access violation"
-        r"|EXCEPTION_ACCESS_VIOLATION|exit(?:ed)?[ _](?:with )?(?:code|status)?[ :=]*(?:-11|139)\b|exit=139|0xC0000005|3221225477",
+        r"|EXCEPTION_ACCESS_VIOLATION|(?:Process finished with )?exit(?:ed)?[ _](?:with )?(?:code|status)?[ :=]*(?:-11|139|-1073741819)\b|exit=139|0xC0000005|3221225477",
         ("egmentation fault", "egmentation Fault", "Segfault", "SIGSEGV", "signal 11", "access violation",
          "ACCESS_VIOLATION", "exit", "0xC0000005", "3221225477"),
         "Segmentation fault (core dumped)", "shell, CPython faulthandler, gdb, UCX, torch elastic", "process",
@@ -560,7 +632,7 @@ PATTERNS: tuple[Pattern, ...] = (
         r"(?:\S*: line \d+:\s*)?(?:\[\d+\]\s*[+-]?\s*)?(?P<pid>\d+ +)?Aborted\b(?=\s*(?:\(core dumped\)|$|\())"
         r"|Fatal Python error: Aborted|Signal: Aborted \(6\)|\*\*\* SIGABRT|(?:Thread \d+ \"[^\"\n]*\" |Program )?received signal SIGABRT|Abort trap\b"
         r"|(?:\[\d+\]\s*)?(?P<pid2>\d+ +)?(?:IOT instruction|abort)\s+\(core dumped\)|zsh: abort|Caught signal 6 \(Aborted"
-        r"|exit(?:ed)?[ _](?:with )?(?:code|status)?[ :=]*(?:-6|134)\b|exit=134|(?:[Cc]aught|by|[Ff]atal|on|[Rr]eceived|with) signal 6\b|(?<![.\w])SIGABRT\b(?![,)])|\bSIGIOT\b",
+        r"|(?:Process finished with )?exit(?:ed)?[ _](?:with )?(?:code|status)?[ :=]*(?:-6|134|-1073740791)\b|exit=134|(?:[Cc]aught|by|[Ff]atal|on|[Rr]eceived|with) signal 6\b|(?<![.\w])SIGABRT\b(?![,)])|\bSIGIOT\b",
         ("Abort", "abort ", "IOT instruction", "exit", "signal 6", "SIGIOT", "SIGABRT"),
         "Aborted (core dumped)", "shell, CPython faulthandler, Open MPI, absl", "process", rank=Rank.WEAK,
         fields={"signal": "SIGABRT"}, whole=True, expect={"signal": "SIGABRT"},
@@ -605,6 +677,13 @@ PATTERNS: tuple[Pattern, ...] = (
         fields={"signal": "SIGFPE"}, whole=True, expect={"signal": "SIGFPE"},
     ),
     Pattern(
+        "gdb-abort", Cause.UNKNOWN_ABORT,
+        r"^#\d+ +(?:0x[0-9a-fA-F]+ in )?(?:__GI_abort|abort|ggml_abort|std::terminate|__pthread_kill_\w+) \((?:\)|[^)\n]*signo=6\b)",
+        ("abort (", "terminate (", "pthread_kill_"),
+        "#4  0x00007f4a5bd277f3 in __GI_abort () at ./stdlib/abort.c:79", "gdb, glibc: a frame of abort()", "process",
+        rank=Rank.FAINT, fields={"signal": "SIGABRT"}, expect={"signal": "SIGABRT"},
+    ),
+    Pattern(
         "fatal-python", Cause.UNKNOWN_ABORT, r"Fatal Python error: (?!Aborted|Segm|Illegal|Bus|Float)[^\n]+",
         ("Fatal Python error",), "Fatal Python error: init_fs_encoding: failed to get the Python codec",
         "CPython pylifecycle.c", "process", rank=Rank.WEAK,
@@ -625,12 +704,20 @@ PATTERNS: tuple[Pattern, ...] = (
     # ---- plain exceptions ---------------------------------------------------------------------------------
     Pattern(
         "blas-status", Cause.PYTHON_EXCEPTION_OTHER,
-        r"(?:error|Error)\b[^\n]{0,60}?\b(?P<code>(?:CU|HIP|ROC)?BLAS(?:LT)?_STATUS_(?!SUCCESS)[A-Z_]+"
+        r"(?:error|Error|ERROR|[Ff]ail\w*)\b[^\n]{0,60}?\b(?P<code>(?:CU|HIP|ROC)?BLAS(?:LT)?_STATUS_(?!SUCCESS)[A-Z_]+"
         r"|rocblas_status_(?!success)\w+|CUDNN_STATUS_(?!SUCCESS)[A-Z_]+|CUSOLVER_STATUS_(?!SUCCESS)[A-Z_]+|CUFFT_\w+|HIPFFT_\w+"
         r"|CUSPARSE_STATUS_(?!SUCCESS)[A-Z_]+|hipsparseStatus\w+|rocsolver_status_\w+)(?: when calling [^\n]*)?",
         ("_STATUS_", "_status_", "hipsparseStatus", "FFT_"),
         "RuntimeError: CUDA error: CUBLAS_STATUS_INTERNAL_ERROR when calling `cublasSgemm(handle)`",
         "torch CUDABlas.cpp, ggml-cuda.cu", "blas", expect={"code": "CUBLAS_STATUS_INTERNAL_ERROR"},
+    ),
+    Pattern(
+        "hiprtc", Cause.PYTHON_EXCEPTION_OTHER,
+        r"(?:\w+\(\):|[Ee]rror\w*\b[^\n]{0,40}?|[Ff]ail\w*\b[^\n]{0,40}?)\s*\b(?P<code>(?:HIP|NV)RTC_ERROR_(?:COMPILATION|INTERNAL_ERROR|INVALID_\w+|LINKING|BUILTIN_OPERATION_FAILURE|PROGRAM_CREATION_FAILURE))\b"
+        r"(?=\s*(?:\(\d+\))?\s*$)",
+        ("RTC_ERROR_",), "hiprtcCompileProgram(): HIPRTC_ERROR_COMPILATION",
+        "hiprtc.h, nvrtc.h: the runtime compiler of a program that is not MIOpen (hashcat, CuPy, Triton)", "runtime",
+        expect={"code": "HIPRTC_ERROR_COMPILATION"}, whole=True, rank=Rank.DOWNSTREAM,
     ),
     Pattern(
         "bad-fork", Cause.PYTHON_EXCEPTION_OTHER, r"Cannot re-initialize (?:CUDA|XPU|HIP) in forked subprocess",
@@ -642,7 +729,7 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "nccl", Cause.PYTHON_EXCEPTION_OTHER,
         r"Watchdog caught collective operation timeout|Timeout at NCCL work|NCCL (?:error|Error)(?: \d+)?\b[^\n]{0,20}[:in]"
-        r"|DistBackendError|ncclUnhandledCudaError|ncclSystemError|ncclInternalError|ncclRemoteError",
+        r"|\bNCCL failure \S+:\d+ '|DistBackendError|ncclUnhandledCudaError|ncclSystemError|ncclInternalError|ncclRemoteError",
         ("NCCL", "Watchdog caught", "DistBackendError", "nccl"),
         "[rank3]:[E227 16:30:43.527571405 ProcessGroupNCCL.cpp:1595] Watchdog caught collective operation timeout: "
         "WorkNCCL(SeqNum=32, OpType=_ALLGATHER_BASE)",
@@ -655,6 +742,12 @@ PATTERNS: tuple[Pattern, ...] = (
         ("Error", "Exception", "Interrupt", "Failure", "Timeout", "StopIteration", "Refused", "Exit", "OutOfResources"),
         "TypeError: prepare() missing 1 required positional argument: 'x'", "CPython traceback", "python",
         rank=Rank.WEAK, whole=True, expect={"exception": "TypeError"},
+    ),
+    Pattern(
+        "pytest", Cause.PYTHON_EXCEPTION_OTHER,
+        r"^E {3,}assert .|^(?:FAILED|ERROR) \S+\.py(?:::\S+)?(?: - .*|\s*)$", ("E  ", "FAILED", "ERROR"),
+        "FAILED tests/test_conv.py::test_same[f16] - assert 3.0 == 4.0", "pytest: short test summary info", "pytest",
+        rank=Rank.FAINT,
     ),
     Pattern(
         "torn-traceback", Cause.PYTHON_EXCEPTION_OTHER,
@@ -776,6 +869,12 @@ RUNTIME_ERRORS: tuple[RuntimeStatus, ...] = (
     RuntimeStatus(1052, "RuntimeMemory", "", ("runtime memory call returned error",), _OTHER),
     RuntimeStatus(1053, "RuntimeOther", "", ("runtime call other than memory returned error",), _OTHER),
 )
+
+# Numbers of hipError_t up to HIP 3.x, where the runtime's own statuses stood above 1000 (hip_runtime_api.h).
+OLD_HIP_NUMBERS: Mapping[int, int] = {
+    1002: 2, 1003: 3, 1004: 719, 1005: 719, 1006: 702, 1007: 701, 1008: 98, 1009: 9, 1010: 101, 1011: 1, 1030: 999,
+    1033: 400, 1038: 100,
+}
 
 # Driver API names that are not CUDA_ERROR_ + the runtime name in capitals.
 DRIVER_NAMES: Mapping[str, int] = {

@@ -14,9 +14,10 @@ from typing import Any
 
 from rmcp.outcome import scan
 from rmcp.outcome.compete import Hit, choose, compatible, details, is_other
-from rmcp.outcome.context import Core, only_names, undecorate
+from rmcp.outcome.context import Core, is_example_intro, only_names, undecorate
 from rmcp.outcome.fields import tidy
 from rmcp.outcome.fingerprint import runtime_of_line
+from rmcp.outcome.localised import LOCALISED
 from rmcp.outcome.patterns import BENIGN, CYCLES_TEXTS, PATTERNS, XIDS, Pattern, Rank
 from rmcp.outcome.recognition import Recognition
 from rmcp.outcome.runtime_errors import RUNTIME_NEEDLES, runtime_error
@@ -24,11 +25,13 @@ from rmcp.outcome.words import Cause
 
 _FOLLOWING = 3  # lines that may belong to a wrapped message
 _AFTER_DECISION = 400  # candidate lines that are still read for fields once a primary cause is known
+_TAIL = 60  # last lines that are read whole: how a process ended stands there, in whatever language
 _BEFORE, _AFTER = 6, 12  # lines around the guilty one that are read whole
 _DISTINCT = 20_000  # different lines that are looked at closely; what comes later in an endless log is more of it
 _HITS = 2000  # weak hits that are kept of an endless log
 _BENIGN = re.compile("|".join(f"(?:{regex})" for _, regex in BENIGN))
 _TRACEBACK = re.compile(rb"Traceback \(most recent call last\)|^\s*File \".+\", line \d+|\^\^\^", re.MULTILINE)
+_SHOWN_BY_TRACEBACK = re.compile(rb"RemoteTraceback|^\s*File \".+\", line \d+", re.MULTILINE)
 _FENCE = re.compile(rb"^[ >#/*|]*(?:```|~~~)", re.MULTILINE)
 _FENCE_REACH = 64 * 1024  # bytes before a line in which its code fence is looked for
 _SIGNAL_CAUSES: Mapping[str, Cause] = {
@@ -54,9 +57,26 @@ _SIGNAL_NUMBERS = {
 }
 
 
+# Windows ends a process with an NTSTATUS where Unix sends a signal.
+_WINDOWS_STATUSES: Mapping[int, Cause] = {
+    0xC0000005: Cause.SEGFAULT,
+    0xC00000FD: Cause.SEGFAULT,
+    0xC000001D: Cause.ILLEGAL_INSTRUCTION,
+    0xC0000374: Cause.UNKNOWN_ABORT,
+    0xC0000409: Cause.UNKNOWN_ABORT,
+}
+
+
+def signal_of(exit_code: int | None) -> str | None:
+    """The signal that an exit status stands for: 128 + its number for a shell, minus its number for Python."""
+    if exit_code is None:
+        return None
+    return _SIGNAL_NUMBERS.get(exit_code - 128 if exit_code > 0 else -exit_code)
+
+
 @lru_cache(maxsize=1)
 def _table() -> tuple[tuple[Pattern, re.Pattern[str], tuple[str, ...]], ...]:
-    return tuple((pattern, re.compile(pattern.regex), pattern.needles) for pattern in PATTERNS)
+    return tuple((row, re.compile(row.regex), row.needles) for row in (*PATTERNS, *LOCALISED))
 
 
 @lru_cache(maxsize=1)
@@ -89,18 +109,21 @@ def recognise(
     """
     data = scan.clean(text if isinstance(text, bytes) else text.encode("utf-8", "backslashreplace"))
     hits = _hits(data, raw)
+    known = {hit.offset for hit in hits}
+    hits += [hit for hit in _tail(data, raw) if hit.offset not in known]
     best = choose(hits, data)
     if best is not None:
         hits = sorted([*hits, *_neighbours(data, best, raw)], key=lambda hit: hit.offset)
         best = choose(hits, data)
     told = details(hits)
-    ended = signal or _SIGNAL_NUMBERS.get((exit_code or 0) - 128)
+    ended = signal or signal_of(exit_code)
     fields: dict[str, Any] = {}
     if best is None:
-        cause = _SIGNAL_CAUSES.get(ended or "", Cause.NONE)
+        cause = _SIGNAL_CAUSES.get(ended or "") or _WINDOWS_STATUSES.get((exit_code or 0) & 0xFFFFFFFF, Cause.NONE)
         if cause is Cause.NONE:
             return Recognition()
-        fields["signal"] = ended
+        if ended:
+            fields["signal"] = ended
         if cause is Cause.ILLEGAL_INSTRUCTION:
             fields["where"] = "cpu"
         if exit_code:
@@ -112,6 +135,8 @@ def recognise(
     if exit_code:
         fields["exit_code"] = exit_code
     line = data[best.offset : best.end].decode("utf-8", "backslashreplace").rstrip()
+    others = {hit.cause: hit.offset for hit in reversed(hits) if is_other(hit, best)}
+    others = dict(sorted(others.items(), key=lambda item: item[1]))
     source_line = fields.pop("source_line", None)
     return Recognition(
         cause=best.cause,
@@ -122,7 +147,8 @@ def recognise(
         layer=best.pattern.layer,
         device=best.pattern.device,
         runtime_hint=runtime_of_line(int(source_line)) if source_line else "",
-        also=tuple(dict.fromkeys(hit.cause for hit in hits if is_other(hit, best))),
+        also=tuple(others),
+        also_lines=tuple(data.count(b"\n", 0, offset) + 1 for offset in others.values()),
     )
 
 
@@ -149,6 +175,20 @@ def _hits(data: bytes, raw: bool) -> list[Hit]:
     return hits
 
 
+def _tail(data: bytes, raw: bool) -> list[Hit]:
+    """What the last lines say, whether or not one of the searched words stands in them."""
+    found: list[Hit] = []
+    end = len(data)
+    for _ in range(_TAIL):
+        if end <= 0:
+            break
+        start = data.rfind(b"\n", 0, end) + 1
+        if end > start:
+            found = _match_line(data, scan.Line(start, end), data[start : min(end, start + 4000)], raw) + found
+        end = start - 1
+    return found
+
+
 def _neighbours(data: bytes, best: Hit, raw: bool) -> list[Hit]:
     """What the lines around the guilty one add: a wrapped beginning, the kernel's name, how the process ended."""
     start = best.offset
@@ -171,6 +211,10 @@ def _match_line(data: bytes, line: scan.Line, body: bytes, raw: bool) -> list[Hi
     core = undecorate(text)
     if not core.text:
         return []
+    if not raw and body.startswith(b"+") and _in_diff(data, line):
+        return []
+    if not raw and not core.logged and _in_docstring(data, line):
+        return []
     following = [undecorate(b.decode("utf-8", "backslashreplace")) for b in scan.line_after(data, line, _FOLLOWING)]
     joined = core.text
     for other in following:
@@ -178,6 +222,7 @@ def _match_line(data: bytes, line: scan.Line, body: bytes, raw: bool) -> list[Hi
             break
         joined += " " + other.text
     found: list[Hit] = []
+    below = next((other.text for other in following if other.text), "")
     lead: str | None = None
     for pattern, regex, needles in _table():
         subject = joined if pattern.wraps else core.text
@@ -199,6 +244,7 @@ def _match_line(data: bytes, line: scan.Line, body: bytes, raw: bool) -> list[Hi
                     match.group(),
                     after,
                     lead,
+                    below=below,
                     device=_is_sentence(pattern, match.group()),
                     weak=pattern.rank <= Rank.WEAK,
                 ):
@@ -214,7 +260,7 @@ def _match_line(data: bytes, line: scan.Line, body: bytes, raw: bool) -> list[Hi
             lead = _lead(data, line, core) if lead is None else lead
             before, after = core.text[: status.start], core.text[status.end :]
             benign = _is_benign(status.pattern, core, status.start)
-            if not benign and (raw or not only_names(core, before, status.text, after, lead, device=False)):
+            if not benign and (raw or not only_names(core, before, status.text, after, lead, below=below)):
                 found.append(
                     Hit(
                         status.pattern,
@@ -264,11 +310,34 @@ def _is_python(data: bytes, line: scan.Line, core: Core, raw: bool) -> bool:
     return bool(_TRACEBACK.search(nearby)) or data.count(b"\n") <= 12
 
 
+def _in_diff(data: bytes, line: scan.Line) -> bool:
+    """True for an added line of a patch: the text of a source or document, whatever it says."""
+    around = [*scan.lines_before(data, line, 3), *scan.line_after(data, line, 3)]
+    return sum(other.startswith(b"+") for other in around) >= 2 or any(other.startswith(b"@@ ") for other in around)
+
+
+def _in_docstring(data: bytes, line: scan.Line) -> bool:
+    """True inside a documentation string or a text constant of a Python source that the text begins before.
+
+    A traceback can open such quotes too: around the traceback of another process, and where it shows the first line
+    of a call.
+    """
+    start = max(0, line.offset - _FENCE_REACH)
+    if data.count(b'"""', start, line.offset) % 2 == 0:
+        return False
+    quotes = data.rfind(b'"""', start, line.offset)
+    above = data[start:quotes].rsplit(b"\n", 3)[-3:]
+    return not _SHOWN_BY_TRACEBACK.search(b"\n".join(above)) and b"Traceback (most" not in data[quotes : line.offset]
+
+
 def _lead(data: bytes, line: scan.Line, core: Core) -> str:
     """What leads up to a line: above a code fence the sentence that introduces it, else the line above."""
     intro = _fence_intro(data, line.offset)
     if intro is not None:
         return intro
+    paragraph = [text.decode("utf-8", "backslashreplace").strip() for text in scan.lines_before(data, line, 2)]
+    if len(paragraph) == 2 and not paragraph[0] and is_example_intro(paragraph[1]):
+        return paragraph[1]
     for above in scan.lines_before(data, line, 12 if core.bullet else 3 if core.comment else 1):
         text = above.decode("utf-8", "backslashreplace")
         if core.bullet and (not text.strip() or undecorate(text).bullet):

@@ -18,7 +18,7 @@ class Recognition:
     from 1; 0 where no line but only the exit status told. ``pattern_id`` names the row of the pattern table.
     ``device`` says that the line itself is proof of a device fault, whatever became of the process.
     ``runtime_hint`` names the ROCm releases whose source prints that line (see `fingerprint`).
-    ``also`` lists other causes that the text names further on, in order, each once.
+    ``also`` lists other causes that the text names, in order, each once; ``also_lines`` has the line of each.
     """
 
     cause: Cause = Cause.NONE
@@ -30,6 +30,7 @@ class Recognition:
     device: bool = False
     runtime_hint: str = ""
     also: tuple[Cause, ...] = ()
+    also_lines: tuple[int, ...] = ()
 
     def __bool__(self) -> bool:
         return self.cause is not Cause.NONE

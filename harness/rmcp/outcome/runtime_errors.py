@@ -10,7 +10,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from rmcp.outcome.patterns import DRIVER_NAMES, RUNTIME_ERRORS, RUNTIME_PREFIX, Pattern, Rank, RuntimeStatus
+from rmcp.outcome.patterns import (
+    DRIVER_NAMES,
+    OLD_HIP_NUMBERS,
+    RUNTIME_ERRORS,
+    RUNTIME_PREFIX,
+    Pattern,
+    Rank,
+    RuntimeStatus,
+)
 from rmcp.outcome.words import Cause
 
 # Literals of which every line with a runtime status has one.
@@ -33,6 +41,9 @@ RUNTIME_NEEDLES = (
             " exception",
         )
     ),
+    "Error_t(",
+    "Success (",
+    "(): ",
     "CUDA_ERROR_",
     "HIP_ERROR_",
     "ROCM_ERROR_",
@@ -45,6 +56,12 @@ _NAMED = re.compile(
 )
 _NAME_LEAD = re.compile(
     r"(?:[Ee]rror\w*|ERROR|[Ff]ail\w*|[Rr]eturned|[Cc]ode|[Ss]tatus|\bwhat\(\)|with|[Ee]xception)[^\w]{0,6}(?:code|status|with|number)?[\s=:(\d'\"]*$|->\s*$|:\s*$|\(\s*$"
+)
+# A bare number: hipError_t(98) of XLA and TensorFlow, `Check failed: err == hipSuccess (98 vs. 0)` of glog,
+# `hipModuleGetFunction(): 500` of hashcat.
+_NUMBERED = re.compile(
+    r"\b(?P<a>hip|cuda)Error_t\((?P<na>\d{1,4})\)|Check failed: [^\n]{1,80}? == (?P<b>hip|cuda)Success \((?P<nb>\d{1,4}) vs\. 0\)"
+    r"|^(?P<c>hip|cuda|cu)[A-Z]\w+\(\): (?P<nc>\d{1,4})\s*$"
 )
 _HINT = re.compile(r"Search for `\w+' in https?://")
 
@@ -72,11 +89,13 @@ def _tables() -> tuple[
 ]:
     by_text = {text: status for status in RUNTIME_ERRORS for text in status.texts}
     ordered = sorted(by_text, key=len, reverse=True)
-    every = "|".join(re.escape(text) for text in ordered)
+    every = "(?i:" + "|".join(re.escape(text) for text in ordered) + ")"
     distinct = "|".join(re.escape(text) for text in ordered if by_text[text].distinct)
     prefixed = re.compile(RUNTIME_PREFIX + rf"(?P<text>{every})?")
     alone = re.compile(rf"(?P<text>{distinct})")
+    by_text |= {text.lower(): status for text, status in by_text.items()}
     by_code = {status.code: status for status in RUNTIME_ERRORS}
+    by_code |= {old: by_code[new] for old, new in OLD_HIP_NUMBERS.items()}
     by_name: dict[str, RuntimeStatus] = {}
     for status in RUNTIME_ERRORS:
         by_name["hip" + status.hip] = status
@@ -97,11 +116,11 @@ def runtime_error(line: str, joined: str) -> Status | None:
     for match in prefixed.finditer(line):
         text = match["text"]
         number = int(match["number"]) if match["number"] else None
-        status = by_text.get(text or "") or by_code.get(number or 0)
+        status = by_text.get((text or "").lower()) or by_code.get(number or 0)
         if status is None:
             if text is None and number is None and line[match.start() :].rstrip().endswith(":"):
                 wrapped = prefixed.match(joined, match.start())
-                status = by_text.get((wrapped["text"] or "") if wrapped else "")
+                status = by_text.get((wrapped["text"] or "").lower() if wrapped else "")
             if status is None:
                 continue
         if text is None and number is not None and not 0 < number < 1100:
@@ -111,6 +130,13 @@ def runtime_error(line: str, joined: str) -> Status | None:
         return _status(status, match["flavour"], line, match.start(), max(match.end(), match.start() + 1))
     if named is not None:
         return named
+    numbered = _NUMBERED.search(line)
+    if numbered is not None:
+        kind = numbered["a"] or numbered["b"] or numbered["c"]
+        status = by_code.get(int(numbered["na"] or numbered["nb"] or numbered["nc"]))
+        if status is not None:
+            flavour = "HIP" if kind == "hip" else "CUDA"
+            return _status(status, flavour, line, numbered.start(), numbered.end())
     for match in alone.finditer(line):
         before = line[: match.start()]
         flavour = "HIP" if re.search(r"\bHIP\b|\bhip|ROCm|ROCM", before) else "CUDA"
@@ -145,7 +171,7 @@ def _named(line: str) -> Status | None:
         kind = match["kind"]
         if kind.endswith("_"):
             code = DRIVER_NAMES.get(match["name"])
-            status = by_code.get(code) if code is not None else None
+            status = by_code.get(code) if code is not None else by_name.get("hip" + match["name"])
         else:
             status = by_name.get(kind.removesuffix("Error") + match["name"])
         if status is None:
