@@ -66,7 +66,7 @@ def check_arguments(reader: Reader, matrix: Matrix) -> None:
     known = [signature for signature in signatures if signature is not None]
     if not known or len(known) < len(signatures) or any(signature.any for signature in known):
         return
-    names = {name for signature in known for name in signature.names}
+    names = dict.fromkeys(name for signature in known for name in signature.names)
     what = " or ".join(sorted({Path(patch.workload or "").name for patch in patches if patch.workload}))
     for patch in patches:
         for name in patch.args:
@@ -74,7 +74,7 @@ def check_arguments(reader: Reader, matrix: Matrix) -> None:
                 reader.report(
                     patch.places["args." + name],
                     f"{what} takes no argument {name!r}",
-                    did_you_mean(name, names),
+                    did_you_mean(name, names) or f"it takes {', '.join(names) or 'none'}",
                 )
     given = {name for patch in patches for name in patch.args}
     for signature in known:
