@@ -7,7 +7,7 @@ import { heatPanel, literal } from './panels.js';
 
 const LOOKS = { // the colour class and sign of a change
   regression: ['died', '▼'], worse: ['failed', '↓'], lateral: ['silent', '↔'], fix: ['passed', '▲'], better: ['passed', '↑'], signature: ['open', '≁'],
-  new: ['open', '+'], gone: ['idle', '−'], disabled: ['idle', '○'], enabled: ['open', '●'], 'no-verdict': ['idle', '?'], perf: ['open', 't'], unchanged: ['plain', '='],
+  new: ['open', '+'], gone: ['idle', '−'], disabled: ['idle', '○'], enabled: ['open', '●'], 'probably-flaky': ['open', '~'], 'no-verdict': ['idle', '?'], perf: ['open', 't'], unchanged: ['plain', '='],
 };
 
 function changeBadge(name, title) {
@@ -97,11 +97,22 @@ export class CompareView extends View {
     const side = this.telling(row);
     const cell = this.cells[side];
     const why = cell.cause.codes[row] < 0 ? 'none' : cell.cause.pool[cell.cause.codes[row]];
-    const said = cell.message.codes[row] < 0 ? '' : cell.message.pool[cell.message.codes[row]];
+    const found = this.sideChanges.map((codes, i) => this.evidence(row, i)).find((text) => text) || '';
+    const said = found || (cell.message.codes[row] < 0 ? '' : cell.message.pool[cell.message.codes[row]]);
     cells[at].replaceChildren(...(why !== 'none' ? [el('code', { class: 'cause' }, why), ' '] : []), said);
     cells[at++].title = said;
     const way = this.cells.map((side) => (side.outcome.codes[row] < 0 ? '–' : side.outcome.pool[side.outcome.codes[row]])).join(' → ');
     cells[at].textContent = `${way} · ${this.shownAxes.map((axis) => (axis.codes[row] < 0 ? '' : axis.values[axis.codes[row]])).join(' / ')}`;
+  }
+
+  // What decided the row, where that is more than two outcomes: the exact test of its attempts, or its times.
+  evidence(row, side) {
+    const doubt = this.index.doubts[row];
+    if (doubt && doubt[side]) return doubt[side];
+    const time = this.index.times[row];
+    if (!time || !time[side]) return '';
+    const [ratio, low, high] = time[side];
+    return `×${ratio.toFixed(2)} ${ratio > 1 ? 'slower' : 'faster'} (95 % interval ${low.toFixed(2)}–${high.toFixed(2)})`;
   }
 
   // The side whose message explains the row: where its change shows, or the baseline for a fix.
@@ -294,6 +305,7 @@ class CompareDrawer {
       el('h3', {}, side.name, ' ', outcome ? badge(view.words, outcome) : el('span', { class: 'quiet' }, 'not in this run'), ' ',
         side.baseline ? el('span', { class: 'quiet' }, 'baseline') : change >= 0 ? changeBadge(view.names[change], view.meaning.get(view.names[change])) : null,
         step >= 0 && step !== change && i > 0 ? el('span', { class: 'quiet' }, ` since ${view.index.sides[i - 1].name}: ${view.names[step]}`) : null),
+      view.evidence(row, i) ? el('p', { class: 'message' }, view.evidence(row, i)) : null,
       at('message') ? el('p', { class: 'message' }, at('message')) : null,
       outcome ? pairs(items.map(([k, v]) => [k, el('code', {}, v)])) : null);
   }
