@@ -119,7 +119,7 @@ def _texts(
         if side.axes != axes:
             named = dict(zip(side.axes, values, strict=True))
             values = tuple([named.get(axis, "") for axis in axes])
-        yield f"{side.prefixes.get(key, '')}[{'/'.join(values)}]", values
+        yield f"{side.cells[key].case.partition('[')[0]}[{'/'.join(values)}]", values
 
 
 def _speed(rows: Sequence[Row], base: int, index: int) -> Speed | None:

@@ -75,8 +75,7 @@ class Side:
     """One column of a comparison: a run, or one value of an axis inside a run.
 
     ``cells`` and ``rows`` share their keys; a row is a tuple of axis values in the order of ``axes``.
-    ``prefixes`` are what a case id has before its bracket; ``facts`` are (group, name) -> value, groups being
-    `machine`, `kernel parameters`, `runtime`, `rmcp`, `compared`.
+    ``facts`` are (group, name) -> value, groups being `machine`, `kernel parameters`, `runtime`, `rmcp`, `compared`.
     """
 
     name: str
@@ -88,7 +87,6 @@ class Side:
     facts: Mapping[tuple[str, str], str] = field(default_factory=dict)
     started: float = 0.0
     matrix: str = "MATRIX"
-    prefixes: Mapping[str, str] = field(default_factory=dict)
 
 
 class Row(NamedTuple):

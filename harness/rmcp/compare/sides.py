@@ -28,17 +28,17 @@ def matrix_facts(run: Run) -> Mapping[str, Any]:
 
 def cell_of(case: CaseRecord) -> Cell:
     """What a comparison needs of a case; texts are interned because most of them are equal."""
-    # `.value`, and the deciding attempt once: this runs for every case of every run.
+    # Words are strings, and the deciding attempt is asked for once: this runs for every case of every run.
     last = case.last
     if last is None:
-        return Cell(case.outcome, case.cause.value, case.signal, case.signature, message=case.reason, case=case.id)
+        return Cell(case.outcome, case.cause, case.signal, case.signature, message=case.reason, case=case.id)
     return Cell(
         case.outcome,
-        case.cause.value,
+        case.cause,
         case.signal,
         sys.intern(case.signature),
         last.rule,
-        last.device.value,
+        last.device,
         sys.intern(case.stability),
         sys.intern(last.message or case.reason),
         _seconds(last.metrics.get("median_s"), last.duration_s),
@@ -122,15 +122,12 @@ def _side(
 ) -> Side:
     cells: dict[str, Cell] = {}
     rows: dict[str, tuple[str, ...]] = {}
-    prefixes: dict[str, str] = {}
     runtimes: dict[Any, None] = {}
-    intern = sys.intern
     for case in cases:
         key = identity(case)[:_KEY]
         cells[key] = cell_of(case)
-        named = case.axes
-        rows[key] = tuple([intern(named.get(axis, "")) for axis in axes])
-        prefixes[key] = intern(case.id.partition("[")[0])
+        value_of = case.axes.get
+        rows[key] = tuple([value_of(axis, "") for axis in axes])
         runtimes[case.runtime.get("name", "this")] = None
     created = run.manifest.get("created")
     matrix = matrix_facts(run)
@@ -144,7 +141,6 @@ def _side(
         facts=facts_of(run, tuple(map(str, runtimes)), part),
         started=float(created) if isinstance(created, (int, float)) else 0.0,
         matrix=str(matrix.get("path") or "MATRIX"),
-        prefixes=prefixes,
     )
 
 

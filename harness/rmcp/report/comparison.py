@@ -13,7 +13,7 @@ from rmcp import __version__
 from rmcp.compare import CHANGES, Change, Comparison, Row, Side, times_of
 from rmcp.outcome.words import Outcome
 from rmcp.report.bundle import page, table, top
-from rmcp.report.columns import pack
+from rmcp.report.columns import index_blocks
 from rmcp.report.comparison_index import comparison_columns, comparison_head
 from rmcp.report.files import without_collection, write_atomically
 from rmcp.report.plain import one_line
@@ -191,7 +191,7 @@ def render_comparison(comparison: Comparison) -> Iterator[bytes]:
         ),
     )
     title = f"{' / '.join(sides)[:80]} – rmcp compare"
-    return page(title, head, _static(comparison), {"index": pack(comparison_index(comparison))})
+    return page(title, head, _static(comparison), index_blocks(comparison_index(comparison)))
 
 
 def write_comparison(comparison: Comparison, path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rmcp.report.bundle import page, table, top
-from rmcp.report.columns import pack
+from rmcp.report.columns import index_blocks, pack
 from rmcp.report.facts import started_of, title_of
 from rmcp.report.files import without_collection, write_atomically
 from rmcp.report.payload import evidence_of, index_of
@@ -66,7 +66,7 @@ def _static(run: Run, counted: Tally) -> str:
 def render_html(run: Run, counted: Tally | None = None) -> Iterator[bytes]:
     """The page in pieces."""
     counted = counted or tally(run)
-    blocks = {"index": pack(index_of(run, counted)), "evidence": pack(evidence_of(run))}
+    blocks = {**index_blocks(index_of(run, counted)), "evidence": pack(evidence_of(run))}
     head = top(counted.mark, one_line(counted.sentence, 600), _about(run, counted))
     return page(f"{one_line(title_of(run), 80)} – rmcp", head, _static(run, counted), blocks)
 

@@ -20,21 +20,21 @@ export class CompareView extends View {
     super(index, table, words, state);
     this.meaning = new Map(index.changes);
     this.names = index.changes.map(([name]) => name);
-    this.change = { pool: index.change.pool, codes: Int32Array.from(index.change.codes) };
-    this.sideChanges = index.side_changes.map((codes) => Int32Array.from(codes));
-    this.sideSteps = index.side_steps ? index.side_steps.map((codes) => Int32Array.from(codes)) : null;
+    this.change = { pool: index.change.pool, codes: table.typed(index.change.codes) };
+    this.sideChanges = index.side_changes.map((place) => table.typed(place));
+    this.sideSteps = index.side_steps ? index.side_steps.map((place) => table.typed(place)) : null;
     this.cells = index.cells.map((cell) => {
       const columns = {};
-      for (const [name, column] of Object.entries(cell)) columns[name] = name === 'ms' ? column : { pool: column.pool, codes: Int32Array.from(column.codes) };
+      for (const [name, column] of Object.entries(cell)) columns[name] = name === 'ms' ? table.numbers(column) : { pool: column.pool, codes: table.typed(column.codes) };
       return columns;
     });
-    table.prefix = index.prefix;
+    table.prefix = { pool: index.prefix.pool, codes: table.typed(index.prefix.codes) };
     const pool = this.names;
     table.several('change', this.sideChanges.map((codes) => ({ pool, codes })));
     table.several('is', this.sideChanges.map((codes) => ({ pool: pool.map((name) => [name]), codes })));
     for (const name of ['outcome', 'cause', 'signal', 'signature', 'message', 'stability']) table.several(name, this.cells.map((cell) => cell[name]));
     index.sides.forEach((side, i) => {
-      const { ms } = index.cells[i];
+      const { ms } = this.cells[i];
       const time = { get nums() { return (this.made ||= Float64Array.from(ms, (value) => value / 1000)); } };
       for (const key of [String(i + 1), side.name]) {
         for (const name of ['outcome', 'cause', 'signature']) table.names.set(`${name}.${key}`, this.cells[i][name]);
@@ -43,7 +43,7 @@ export class CompareView extends View {
         table.names.set(`seconds.${key}`, time); // made when it is asked for
       }
     });
-    table.names.set('_rank', { nums: Float64Array.from(index.change.codes), ranked: true });
+    table.names.set('_rank', { order: { ranks: this.change.codes, count: this.names.length } });
     this.classes = Array.from(this.change.codes, (code) => { const css = LOOKS[pool[code]][0]; return css === 'plain' ? 'passed' : css; });
     // One bit per change class, so that a tab is one test per row.
     this.bits = new Int32Array(table.n);
@@ -130,10 +130,18 @@ export class CompareView extends View {
     const code = this.names.indexOf(tab);
     const unchanged = this.names.indexOf('unchanged');
     if (tab === 'all') return found;
-    if (tab === 'unchanged') return found.map((shown, row) => (shown && this.change.codes[row] === unchanged ? 1 : 0));
-    if (code >= 0) return found.map((shown, row) => (shown && (this.bits[row] >> code) & 1 ? 1 : 0));
-    // The first tab: everything that changed, unless a filter asks for something in particular.
-    return this.state.get('q').trim() ? found : found.map((shown, row) => (shown && this.change.codes[row] !== unchanged ? 1 : 0));
+    const out = new Uint8Array(found.length);
+    const { codes } = this.change;
+    if (tab === 'unchanged') {
+      for (let row = 0; row < out.length; row++) out[row] = codes[row] === unchanged ? found[row] : 0;
+    } else if (code >= 0) {
+      for (let row = 0; row < out.length; row++) out[row] = (this.bits[row] >> code) & found[row];
+    } else if (this.state.get('q').trim()) {
+      return found; // the first tab shows everything that changed, unless a filter asks for something in particular
+    } else {
+      for (let row = 0; row < out.length; row++) out[row] = codes[row] === unchanged ? 0 : found[row];
+    }
+    return out;
   }
 
   update(names) {

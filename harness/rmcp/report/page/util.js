@@ -17,14 +17,18 @@ export function el(tag, attributes, ...children) {
   return node;
 }
 
-// A block of the page: base64 of gzip of JSON.
-export async function unpack(id) {
+// A block of the page: base64 of gzip of JSON, or of bytes.
+export async function unpack(id) { return (await unzip(id)).json(); }
+
+export async function unpackBytes(id) { return (await unzip(id)).arrayBuffer(); }
+
+async function unzip(id) {
   const text = document.getElementById(id).textContent.trim();
   const raw = atob(text);
   const bytes = new Uint8Array(raw.length);
   for (let i = 0; i < raw.length; i++) bytes[i] = raw.charCodeAt(i);
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'));
-  return JSON.parse(await new Response(stream).text());
+  return new Response(stream);
 }
 
 const format = new Intl.NumberFormat('en-US');
