@@ -22,7 +22,7 @@ def test_first_screen_tells_what_changed(open_page: OpenPage, compare_page: Path
     page = open_page(compare_page, size=size)
     assert page.locator("h1").inner_text().startswith("6.2 against 5.2: 2 regressions, 2 worse")
     assert "regression" in texts(page)[0]
-    assert page.locator("#shown").text_content() == "16 of 19 rows"
+    assert page.locator("#shown").text_content() == "17 of 20 rows"
     assert page.locator(".sides tbody tr").count() == 2
     assert not page.evaluate("document.documentElement.scrollWidth > innerWidth")
 
@@ -34,16 +34,27 @@ def test_tabs_hold_the_classes_with_their_counts(open_page: OpenPage, compare_pa
         re.match(r"(\D+?)\s*(\d+)?$", text.replace("\n", " ")).groups()
         for text in page.locator("[role=tab]").all_inner_texts()
     )  # type: ignore[union-attr]
-    assert tabs["Changed"] == "16"
+    assert tabs["Changed"] == "17"
     assert tabs["lateral"] == "3"
     assert tabs["unchanged"] == "3"
-    assert tabs["All"] == "19"
+    assert tabs["All"] == "20"
     page.get_by_role("tab", name=re.compile("^lateral")).click()
-    assert page.locator("#shown").text_content() == "3 of 19 rows"
+    assert page.locator("#shown").text_content() == "3 of 20 rows"
     assert all("lateral" in row for row in texts(page))
     assert "tab=lateral" in page.url
     page.get_by_role("tab", name=re.compile("^All")).click()
-    assert page.locator("#shown").text_content() == "19 rows"
+    assert page.locator("#shown").text_content() == "20 rows"
+
+
+def test_what_decided_a_row_is_said(open_page: OpenPage, compare_page: Path) -> None:
+    page = open_page(compare_page)
+    page.get_by_role("tab", name=re.compile("^probably-flaky")).click()
+    assert "failed 0 of 3 attempts before, 1 of 3 now, p = 1" in texts(page)[0]
+    page.locator(".grid-body [role=row]").first.click()
+    assert "failed 0 of 3 attempts before, 1 of 3 now, p = 1" in page.locator("#drawer").inner_text()
+    page.keyboard.press("Escape")
+    page.get_by_role("tab", name=re.compile("^perf")).click()
+    assert re.search(r"×2\.97 slower \(95 % interval 2\.\d\d–3\.\d\d\)", texts(page)[0])
 
 
 def test_filter_knows_sides_and_changes(open_page: OpenPage, versions_page: Path) -> None:

@@ -4,7 +4,7 @@ import { el, count, plural, seconds } from './util.js';
 import { chip, setBadge } from './parts.js';
 import { Drawer } from './drawer.js';
 import { View } from './view.js';
-import { clusterCard, clustersPanel, explainPanel, heatPanel, literal, machinePanel, problemsPanel } from './panels.js';
+import { clusterCard, clustersPanel, coveragePanel, explainPanel, heatPanel, literal, machinePanel, problemsPanel } from './panels.js';
 
 const MOST_AXES = 6; // axis columns; further axes stay readable in the drawer and in the filter
 const LEAD = 3; // signature cards above the table
@@ -156,6 +156,7 @@ export class RunView extends View {
       { id: 'rows', title: 'Cases' },
       { id: 'signatures', title: 'Signatures', number: this.index.clusters.length, draw: () => clustersPanel(this.index, this.words, (c) => this.showCluster(c)) },
       { id: 'overview', title: 'Overview', draw: () => heatPanel(this) },
+      ...(this.index.coverage ? [{ id: 'coverage', title: 'Coverage', draw: () => coveragePanel(this.index) }] : []),
       { id: 'machine', title: 'Machine', draw: () => machinePanel(this.index) },
     ];
     if (this.index.explain.length) found.push({ id: 'explain', title: 'Explanations', number: this.index.explain.length, draw: () => explainPanel(this.index, this) });
