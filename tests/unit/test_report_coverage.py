@@ -52,8 +52,8 @@ def test_shares_of_the_product_without_what_is_excluded(tmp_path: Path) -> None:
     assert product.proven + product.inferred + product.untested == 9
     assert found.unsupported == 1
     assert found.sentence == (
-        "Of the 9 cases of the full product 2 (22.2 %) are proven, 0 (0 %) inferred from all 2-way combinations, "
-        "7 (77.8 %) untested (1 of them unsupported on this machine)."
+        "Of the 9 cases of the full product 2 (22.2 %) are proven, 0 (0 %) inferred (all their 2-way combinations "
+        "passed), 7 (77.8 %) untested (1 of them unsupported on this machine)."
     )
     assert product.nearest[0].distance == 1
     assert all("float16/" not in near.id or "/y" not in near.id for near in product.nearest), "excluded is not untested"

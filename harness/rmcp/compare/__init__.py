@@ -8,6 +8,7 @@ from typing import Any
 
 from rmcp.compare.classes import change_of
 from rmcp.compare.drift import drift_of
+from rmcp.compare.groups import Group, groups_of
 from rmcp.compare.model import CHANGES, IMPORTANCE, Cell, Change, Comparison, Drift, Row, Side, Speed
 from rmcp.compare.pairs import Cells, Pairing, paired
 from rmcp.compare.perf import speed_of, times_of
@@ -139,11 +140,13 @@ __all__ = [
     "Change",
     "Comparison",
     "Drift",
+    "Group",
     "Row",
     "Side",
     "Speed",
     "change_of",
     "compare",
+    "groups_of",
     "identity_of",
     "side_of_run",
     "sides_by",

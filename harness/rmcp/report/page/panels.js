@@ -117,7 +117,7 @@ function heatCell(view, down, d, across, a, cell) {
 // What the run speaks for: proven by running, inferred from combinations that ran, or unknown.
 export function coveragePanel(index) {
   const { full, proven, inferred, untested, strength, nearest, sentence, explained } = index.coverage;
-  const parts = [['proven', proven, 'ran and came to a verdict'], ['inferred', inferred, `did not run, but all ${strength}-way combinations of its values did`], ['untested', untested, 'nothing is known']];
+  const parts = [['proven', proven, 'ran and came to a verdict'], ['inferred', inferred, `did not run, but every ${strength}-way combination of its values passed in some case`], ['untested', untested, 'nothing is known']];
   return el('div', { class: 'cards' },
     el('section', { class: 'card' }, el('h3', {}, 'Of the full product'),
       full === null ? el('p', {}, sentence) : [
@@ -127,11 +127,11 @@ export function coveragePanel(index) {
           el('th', { scope: 'row' }, el('span', { class: `dot ${name}`, 'aria-hidden': 'true' }), name),
           el('td', {}, `${percent(n, full)} `, el('span', { class: 'quiet' }, `${count(n)} of ${plural(full, 'cell')}: ${what}`)))))),
       ],
-      explained ? el('p', {}, el('strong', {}, 'With the rules of rmcp explain: '), explained) : null),
-    nearest.length ? el('section', { class: 'card' }, el('h3', {}, 'Untested, nearest to the failures'),
+      explained ? el('p', { class: 'explained' }, el('strong', {}, 'With the rules of rmcp explain: '), explained) : null),
+    nearest.length ? el('section', { class: 'card whole' }, el('h3', {}, 'Untested, nearest to the failures'),
       el('p', { class: 'quiet' }, 'One or two values away from what failed here, and never run: the next cells to try.'),
-      el('ul', { class: 'nearest' }, nearest.map(([id, distance, failures]) => el('li', {}, el('code', {}, id),
-        el('span', { class: 'quiet' }, ` ${plural(distance, 'axis', 'axes')} from ${plural(failures, 'failure')}`))))) : null);
+      el('table', { class: 'checks' }, el('thead', {}, el('tr', {}, ['Case', 'Axes away', 'From failures'].map((name) => el('th', { scope: 'col' }, name)))),
+        el('tbody', {}, nearest.map(([id, distance, failures]) => el('tr', {}, el('th', { scope: 'row' }, el('code', {}, id)), el('td', {}, count(distance)), el('td', {}, count(failures))))))) : null);
 }
 
 export function machinePanel(index) {
