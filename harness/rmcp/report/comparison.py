@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from rmcp import __version__
-from rmcp.compare import CHANGES, Change, Comparison, Row, Side, times_of
+from rmcp.compare import CHANGES, Change, Comparison, Group, Row, Side, groups_of, times_of
 from rmcp.outcome.words import Outcome
 from rmcp.report.bundle import page, table, top
 from rmcp.report.columns import index_blocks
@@ -19,6 +19,8 @@ from rmcp.report.files import without_collection, write_atomically
 from rmcp.report.plain import one_line
 from rmcp.stats.medians import Interval
 
+_GROUPS = 100  # groups in page and JSON
+_NAMED = 6  # change classes that the sentence names, the most important first; tables name all
 _STATIC_ROWS = 100  # changed rows listed for readers without JavaScript
 _NOUNS = {
     Change.REGRESSION: ("regression", "regressions"),
@@ -29,6 +31,7 @@ _NOUNS = {
     Change.NO_VERDICT: ("without a verdict", "without a verdict"),
     Change.PERF: ("in another time", "in another time"),
 }
+_COUNTED = (Change.REGRESSION, Change.FIX)  # changes that are nouns
 
 
 def _named(count: int, change: Change) -> str:
@@ -36,20 +39,23 @@ def _named(count: int, change: Change) -> str:
     return f"{count:,} {one if count == 1 else many}"
 
 
-def changes_in_words(counts: dict[Change, int] | Any) -> str:
-    """`2 regressions, 1 fix, 95 unchanged`."""
-    parts = []
-    for change in CHANGES:
-        count = counts.get(change, 0)
-        if count:
-            parts.append(_named(count, change))
+def changes_in_words(counts: Mapping[Change, int]) -> str:
+    """`2 regressions, 1 fix, 95 unchanged`; what is beyond six classes as one number."""
+    changed = [change for change in CHANGES if counts.get(change, 0) and change is not Change.UNCHANGED]
+    named = changed if len(changed) <= _NAMED + 1 else changed[:_NAMED]
+    parts = [_named(counts[change], change) for change in named]
+    rest = sum(counts[change] for change in changed[len(named) :])
+    if rest:
+        parts.append(f"{rest:,} changed otherwise")
+    if counts.get(Change.UNCHANGED, 0):
+        parts.append(_named(counts[Change.UNCHANGED], Change.UNCHANGED))
     return ", ".join(parts) or "nothing in common"
 
 
 def sentence_of(comparison: Comparison) -> str:
     """What changed, for a person who reads nothing else."""
     base = one_line(comparison.sides[comparison.baseline].name, 60)
-    last = max(i for i in range(len(comparison.sides)) if i != comparison.baseline)
+    last = told_side(comparison)
     after = one_line(comparison.sides[last].name, 60)
     head = f"{after} against {base}: {changes_in_words(comparison.by_side[last])}."
     if len(comparison.sides) == 2:
@@ -57,6 +63,46 @@ def sentence_of(comparison: Comparison) -> str:
     anywhere = [(comparison.count(change), change) for change in (Change.REGRESSION, Change.FIX)]
     said = ", ".join(f"{_named(count, change)}" for count, change in anywhere if count) or "no regression and no fix"
     return f"{head} Over all {len(comparison.sides)} sides: {said}."
+
+
+def told_side(comparison: Comparison) -> int:
+    """The side that the sentence and the groups speak of: the last that is not the baseline."""
+    return max(i for i in range(len(comparison.sides)) if i != comparison.baseline)
+
+
+def group_title(group: Group) -> str:
+    """`45 regressions: pass → crash (aperture_violation)`."""
+    cause = "" if group.cause in ("none", "") else f" ({group.cause})"
+    word = _NOUNS.get(group.change, ("", ""))[group.count > 1] if group.change in _COUNTED else str(group.change)
+    return f"{group.count:,} {word}: {group.before} → {group.after}{cause}"
+
+
+def group_text(group: Group) -> str:
+    """The title with the axis values that the rows share and how many others have them too."""
+    if not group.shared:
+        return group_title(group)
+    shared = ", ".join(f"{one_line(axis, 60)} = {one_line(value, 80)}" for axis, value in group.shared.items())
+    others = f"{group.outside:,} other row{'' if group.outside == 1 else 's'} with these did not"
+    return f"{group_title(group)}, all with {shared}; {others if group.outside else 'no other row has these'}"
+
+
+def groups_payload(comparison: Comparison) -> list[dict[str, Any]]:
+    """The groups of the told side as JSON-able values."""
+    return [
+        {
+            "title": group_title(group),
+            "side": group.side,
+            "change": str(group.change),
+            "before": group.before,
+            "after": group.after,
+            "cause": group.cause,
+            "message": one_line(group.message, 300),
+            "count": group.count,
+            "shared": {one_line(axis, 200): one_line(value, 500) for axis, value in group.shared.items()},
+            "outside": group.outside,
+        }
+        for group in groups_of(comparison, told_side(comparison))[:_GROUPS]
+    ]
 
 
 def mark_of(comparison: Comparison) -> str:
@@ -143,6 +189,7 @@ def comparison_index(comparison: Comparison) -> dict[str, Any]:
         "sentence": one_line(sentence_of(comparison), 1000),
         "warning": warning_of(comparison),
         "sides": sides_payload(comparison),
+        "groups": groups_payload(comparison),
         **comparison_columns(comparison),
         "drift": drift_payload(comparison),
     }
@@ -211,6 +258,7 @@ def comparison_json(comparison: Comparison, every: bool = False) -> str:
         "sentence": sentence_of(comparison),
         "counts": {str(change): n for change, n in comparison.counts.items()},
         "sides": sides_payload(comparison),
+        "groups": groups_payload(comparison),
         "drift": drift_payload(comparison),
         "rows": [_row_json(comparison, row) for row in rows],
     }

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 
-from rmcp.compare import CHANGES, Change, Comparison, Row, Speed, times_of
-from rmcp.report.comparison import changed_rows, mark_of, sentence_of, warning_of
+from rmcp.compare import CHANGES, Change, Comparison, Row, Speed, groups_of, times_of
+from rmcp.report.comparison import changed_rows, group_text, mark_of, sentence_of, told_side, warning_of
 from rmcp.report.markdown import SIZE_LIMIT, cell, code
 from rmcp.report.plain import one_line
 from rmcp.stats.medians import Interval
 
+_GROUPS = 8  # groups of changes that are listed
 _TIMES = 20  # rows in another time that are listed, the largest differences first
 _SIGNS = {"ok": "✅", "bad": "❌", "open": "❔"}
 # (rows listed, facts listed, message characters); tried until the text fits.
@@ -46,6 +47,12 @@ def _other_times(comparison: Comparison, most: int) -> tuple[list[tuple[Row, tup
     return [(row, times_of(row, comparison.baseline)) for row in largest], len(rows)
 
 
+def _largest(comparison: Comparison) -> list[str]:
+    """Groups of two rows or more, as lines."""
+    groups = [group for group in groups_of(comparison, told_side(comparison)) if group.count > 1]
+    return [group_text(group) for group in groups[:_GROUPS]]
+
+
 def _said(row: Row) -> str:
     """What the exact test said, or the message of the side where the row's change shows first."""
     doubt = next((doubt for doubt in row.doubts if doubt is not None), None)
@@ -76,6 +83,10 @@ def _markdown(comparison: Comparison, step: tuple[int, int, int]) -> Iterator[st
         yield f"| {change} | {' | '.join(counts)} |"
     if any(comparison.speed):
         yield f"| time | {' | '.join(speed_text(speed) for speed in comparison.speed)} |"
+    groups = _largest(comparison)
+    if groups and rows_limit:
+        yield from ("", "### What changed most", "")
+        yield from (f"- {cell(text, 600)}" for text in groups)
     changed = changed_rows(comparison)
     if changed and rows_limit:
         yield from ("", f"### Changed rows: {len(changed):,}", "")
@@ -142,6 +153,9 @@ def comparison_text(comparison: Comparison, limit: int = 50) -> str:
     ]
     times = [["time", *("-" if speed is None else speed_text(speed) for speed in comparison.speed)]]
     out += ["", *_columns([head, *counts, *(times if any(comparison.speed) else [])])]
+    groups = _largest(comparison)
+    if groups:
+        out += ["", "what changed most:", *_indented(groups)]
     changed = changed_rows(comparison)
     if changed:
         rows = [

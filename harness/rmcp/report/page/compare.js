@@ -1,6 +1,6 @@
 // The page of a comparison: rows by sides, with change classes as tabs.
 
-import { el, count, copyButton, percent, seconds } from './util.js';
+import { el, count, copyButton, percent, plural, seconds } from './util.js';
 import { badge, bar, pairs, section } from './parts.js';
 import { View } from './view.js';
 import { heatPanel, literal } from './panels.js';
@@ -9,6 +9,8 @@ const LOOKS = { // the colour class and sign of a change
   regression: ['died', '▼'], worse: ['failed', '↓'], lateral: ['silent', '↔'], fix: ['passed', '▲'], better: ['passed', '↑'], signature: ['open', '≁'],
   new: ['open', '+'], gone: ['idle', '−'], disabled: ['idle', '○'], enabled: ['open', '●'], 'probably-flaky': ['open', '~'], 'no-verdict': ['idle', '?'], perf: ['open', 't'], unchanged: ['plain', '='],
 };
+
+const LARGEST = 3; // groups of changes above the table
 
 function changeBadge(name, title) {
   const [css, sign] = LOOKS[name] || ['idle', '?'];
@@ -20,6 +22,8 @@ export class CompareView extends View {
     super(index, table, words, state);
     this.meaning = new Map(index.changes);
     this.names = index.changes.map(([name]) => name);
+    // A row reads from left to right as it happened: the baseline first.
+    this.across = [index.baseline, ...index.sides.keys()].filter((side, at, all) => all.indexOf(side) === at);
     this.change = { pool: index.change.pool, codes: table.typed(index.change.codes) };
     this.sideChanges = index.side_changes.map((place) => table.typed(place));
     this.sideSteps = index.side_steps ? index.side_steps.map((place) => table.typed(place)) : null;
@@ -72,7 +76,7 @@ export class CompareView extends View {
     return [
       { title: 'Change', width: '8.2rem', sort: '_rank', className: 'c-outcome' },
       ...this.shownAxes.map((axis) => ({ title: axis.name, width: `minmax(3.5rem, ${Math.min(14, Math.max(axis.name.length + 2, ...axis.values.slice(0, 300).map((v) => v.length)) * 0.6 + 1)}rem)`, sort: axis.name, className: 'c-axis' })),
-      ...this.index.sides.map((side, i) => ({ title: `${side.name}${side.baseline ? ' (base)' : ''}`, width: 'minmax(6.8rem, 8.5rem)', sort: `outcome.${i + 1}`, className: `c-side${side.baseline ? ' base' : ''}` })),
+      ...this.across.map((i) => [this.index.sides[i], i]).map(([side, i]) => ({ title: `${side.name}${side.baseline ? ' (base)' : ''}`, width: 'minmax(6.8rem, 8.5rem)', sort: `outcome.${i + 1}`, className: `c-side${side.baseline ? ' base' : ''}` })),
       { title: 'What happened', width: 'minmax(8rem, 1fr)', className: 'c-message' },
       { title: 'Row', width: '', className: 'c-name' },
     ];
@@ -90,7 +94,8 @@ export class CompareView extends View {
       cells[at].textContent = value;
       cells[at++].title = value;
     }
-    this.cells.forEach((cell) => {
+    this.across.forEach((i) => {
+      const cell = this.cells[i];
       const code = cell.outcome.codes[row];
       cells[at++].replaceChildren(code < 0 ? el('span', { class: 'quiet' }, '–') : badge(this.words, cell.outcome.pool[code]));
     });
@@ -99,10 +104,16 @@ export class CompareView extends View {
     const why = cell.cause.codes[row] < 0 ? 'none' : cell.cause.pool[cell.cause.codes[row]];
     const found = this.sideChanges.map((codes, i) => this.evidence(row, i)).find((text) => text) || '';
     const said = found || (cell.message.codes[row] < 0 ? '' : cell.message.pool[cell.message.codes[row]]);
-    cells[at].replaceChildren(...(why !== 'none' ? [el('code', { class: 'cause' }, why), ' '] : []), said);
-    cells[at++].title = said;
-    const way = this.cells.map((side) => (side.outcome.codes[row] < 0 ? '–' : side.outcome.pool[side.outcome.codes[row]])).join(' → ');
-    cells[at].textContent = `${way} · ${this.shownAxes.map((axis) => (axis.codes[row] < 0 ? '' : axis.values[axis.codes[row]])).join(' / ')}`;
+    // The message of what does not happen any more must not read as if it did.
+    const was = !found && side === this.index.baseline && (why !== 'none' || said) ? 'was: ' : '';
+    cells[at].replaceChildren(was, ...(why !== 'none' ? [el('code', { class: 'cause' }, why), ' '] : []), said);
+    cells[at++].title = was + said;
+    cells[at].textContent = `${this.across.map((i) => this.outcomeOf(i, row) || '–').join(' → ')} · ${this.shownAxes.map((axis) => (axis.codes[row] < 0 ? '' : axis.values[axis.codes[row]])).join(' / ')}`;
+  }
+
+  outcomeOf(side, row) {
+    const { codes, pool } = this.cells[side].outcome;
+    return codes[row] < 0 ? '' : pool[codes[row]];
   }
 
   // What decided the row, where that is more than two outcomes: the exact test of its attempts, or its times.
@@ -171,6 +182,7 @@ export class CompareView extends View {
     return [
       { id: 'rows', title: 'Changed', number: changed }, ...classes,
       { id: 'all', title: 'All', number: this.table.n },
+      ...(this.index.groups.length ? [{ id: 'groups', title: 'Groups', number: this.index.groups.length, draw: () => this.groupsPanel() }] : []),
       { id: 'overview', title: 'Overview', draw: () => heatPanel(this) },
       ...(this.sideSteps ? [{ id: 'steps', title: 'Neighbours', draw: () => this.stepsPanel() }] : []),
       { id: 'drift', title: 'Environment', number: this.index.drift.length, draw: () => this.driftPanel() },
@@ -182,8 +194,32 @@ export class CompareView extends View {
     this.chipBox.hidden = true;
     this.lead.classList.add('wide');
     this.lead.append(this.sidesTable());
+    const large = this.index.groups.filter((group) => group.count > 1);
+    if (large.length) this.lead.append(el('div', { class: 'lead' }, large.slice(0, LARGEST).map((group) => this.groupCard(group))));
     if (this.index.warning) this.lead.append(el('p', { class: 'warning' }, el('strong', {}, 'Mind: '), this.index.warning, ' ',
       el('button', { type: 'button', class: 'link', onclick: () => this.state.set({ tab: 'drift' }) }, 'Show them')));
+  }
+
+  groupCard(group) {
+    const [css, sign] = LOOKS[group.change];
+    const shared = Object.entries(group.shared);
+    return el('article', { class: `cluster ${css}` },
+      el('h3', {}, el('span', { class: 'letter', 'aria-hidden': 'true' }, sign), el('span', {}, group.title)),
+      group.message ? el('p', { class: 'message' }, `${group.change === 'fix' ? 'was: ' : ''}${group.message}`) : null,
+      shared.length ? el('p', { class: 'shared' }, 'All with ', shared.map(([axis, value]) => el('code', {}, `${axis} = ${value}`)),
+        el('span', { class: 'quiet' }, group.outside ? ` ${plural(group.outside, 'other row', 'other rows')} with these did not` : ' and no other row has these')) : null,
+      el('p', { class: 'foot' }, el('button', { type: 'button', class: 'link', onclick: () => this.showGroup(group) }, group.count === 1 ? 'Show the row' : `Show the ${count(group.count)} rows`)));
+  }
+
+  showGroup(group) {
+    const [base, side] = [this.index.baseline + 1, group.side + 1];
+    const failing = group.change === 'fix' ? base : side;
+    const tests = [`change.${side} == ${group.change}`, `outcome.${base} == ${group.before}`, `outcome.${side} == ${group.after}`, `cause.${failing} == ${group.cause}`];
+    this.state.set({ tab: 'all', q: tests.join(' and ') });
+  }
+
+  groupsPanel() {
+    return el('div', { class: 'clusters' }, this.index.groups.map((group) => this.groupCard(group)));
   }
 
   sidesTable() {
@@ -191,7 +227,7 @@ export class CompareView extends View {
     const speeds = sides.some((side) => side.speed);
     return el('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Sides' }, el('table', { class: 'sides' },
       el('thead', {}, el('tr', {}, ['Side', 'Passed', 'Outcomes', 'Against the baseline', ...(speeds ? ['Time'] : [])].map((name) => el('th', { scope: 'col' }, name)))),
-      el('tbody', {}, sides.map((side, i) => el('tr', {},
+      el('tbody', {}, this.across.map((i) => [sides[i], i]).map(([side, i]) => el('tr', {},
         el('th', { scope: 'row' }, side.name, el('span', { class: 'about quiet' }, ' ', about(side))),
         el('td', { class: 'number' }, `${percent(side.passed, side.rows)} `, el('span', { class: 'quiet' }, `${count(side.passed)}/${count(side.rows)}`)),
         el('td', {}, bar(this.byClass(side.outcomes), Math.max(1, side.rows))),
@@ -284,10 +320,10 @@ class CompareDrawer {
     const telling = sides[view.telling(row)];
     this.commands = this.commandFor(row, telling);
     this.body.replaceChildren(
-      el('div', { class: 'drawer-top' }, el('div', { class: 'summary-line' }, changeBadge(name, view.meaning.get(name))), el('p', { class: 'message' }, view.meaning.get(name))),
+      el('div', { class: 'drawer-top' }, el('div', { class: 'summary-line' }, changeBadge(name, view.meaning.get(name)), el('code', {}, view.across.map((i) => view.outcomeOf(i, row) || '–').join(' → '))), el('p', { class: 'message' }, view.meaning.get(name))),
       el('div', { class: 'actions' }, copyButton('Copy rmcp command', () => this.commands, `Run this row again as in ${telling.name} (c)`),
         copyButton('Copy link', () => location.href.split('#')[0] + view.state.hash({}))),
-      ...sides.map((side, i) => this.side(side, i, row)),
+      ...view.across.map((i) => this.side(sides[i], i, row)),
       section('Axes', pairs(view.table.axes.filter((axis) => axis.codes[row] >= 0).map((axis) => [axis.name, el('code', {}, axis.values[axis.codes[row]])]))));
   }
 
