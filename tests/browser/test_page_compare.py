@@ -7,7 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import synthetic
 from conftest import OpenPage, until
+
+from rmcp.compare import compare
+from rmcp.report.comparison import write_comparison
 
 pytestmark = pytest.mark.browser
 BOTH = pytest.mark.parametrize("size", ["desktop", "phone"])
@@ -44,6 +48,32 @@ def test_tabs_hold_the_classes_with_their_counts(open_page: OpenPage, compare_pa
     assert "tab=lateral" in page.url
     page.get_by_role("tab", name=re.compile("^All")).click()
     assert page.locator("#shown").text_content() == "20 rows"
+
+
+@BOTH
+def test_what_changed_most_is_above_the_table(open_page: OpenPage, versions_page: Path, size: str) -> None:
+    page = open_page(versions_page, size=size)
+    card = page.locator(".lead .cluster").first
+    count = int(re.search(r"6\.3: (\d+) regressions: pass → \w+", card.inner_text()).group(1))  # type: ignore[union-attr]
+    card.locator(".link").click()
+    assert page.locator("#shown").text_content() == f"{count} of 300 rows"
+    assert all("regression" in row for row in texts(page))
+    page.get_by_role("tab", name=re.compile("^Groups")).click()
+    assert page.locator(".panel .cluster").count() > 3
+    assert not page.evaluate("document.documentElement.scrollWidth > innerWidth")
+
+
+@BOTH
+def test_a_row_reads_from_the_baseline_on(open_page: OpenPage, tmp_path: Path, size: str) -> None:
+    before, after = synthetic.pair_of_every_change()
+    write_comparison(compare([synthetic.run_of([*before, *after])], baseline="6.2"), tmp_path / "c.html")
+    page = open_page(tmp_path / "c.html", "#tab=fix", size=size)
+    assert page.locator(".sides tbody th").first.inner_text().startswith("6.2")
+    if size == "desktop":
+        heads = page.locator(".grid-head .c-side").all_inner_texts()
+        assert heads == ["6.2 (base)", "5.2"]
+    assert page.locator(".grid-body .c-name").first.text_content().startswith(("crash → pass", "mismatch → pass"))
+    assert "was: " in texts(page)[0], "the message of what is fixed is of the past"
 
 
 def test_what_decided_a_row_is_said(open_page: OpenPage, compare_page: Path) -> None:

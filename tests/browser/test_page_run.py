@@ -246,6 +246,19 @@ def test_tabs(open_page: OpenPage, run_page: Path, size: str) -> None:
     assert page.get_by_role("tab", name="Cases").get_attribute("aria-selected") == "true"
 
 
+@BOTH
+def test_coverage_says_what_is_not_known(open_page: OpenPage, coverage_page: Path, size: str) -> None:
+    page = open_page(coverage_page, size=size)
+    assert "33.3 % of the 6 cells of the full product proven" in page.locator(".top").inner_text()
+    page.get_by_role("tab", name="Coverage").click()
+    text = page.locator(".panel").inner_text()
+    assert "2 of 6 cells: ran and came to a verdict" in text
+    assert "4 of 6 cells: nothing is known" in text
+    nearest = page.locator(".panel .whole tbody tr").all_inner_texts()
+    assert [row.split()[0] for row in nearest[:3]] == ["small[f32/a]", "small[f16/b]", "small[f16/c]"]
+    assert not page.evaluate("document.documentElement.scrollWidth > innerWidth")
+
+
 def test_axis_values_narrow_the_filter(open_page: OpenPage, run_page: Path) -> None:
     page = open_page(run_page, "#tab=overview")
     page.locator(".axis-value", has_text="env3").click()

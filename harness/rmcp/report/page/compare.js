@@ -195,7 +195,7 @@ export class CompareView extends View {
     this.lead.classList.add('wide');
     this.lead.append(this.sidesTable());
     const large = this.index.groups.filter((group) => group.count > 1);
-    if (large.length) this.lead.append(el('div', { class: 'lead' }, large.slice(0, LARGEST).map((group) => this.groupCard(group))));
+    if (large.length) this.lead.append(el('div', { class: 'lead' }, el('h2', { class: 'unseen' }, 'What changed most'), large.slice(0, LARGEST).map((group) => this.groupCard(group))));
     if (this.index.warning) this.lead.append(el('p', { class: 'warning' }, el('strong', {}, 'Mind: '), this.index.warning, ' ',
       el('button', { type: 'button', class: 'link', onclick: () => this.state.set({ tab: 'drift' }) }, 'Show them')));
   }
@@ -204,8 +204,9 @@ export class CompareView extends View {
     const [css, sign] = LOOKS[group.change];
     const shared = Object.entries(group.shared);
     return el('article', { class: `cluster ${css}` },
-      el('h3', {}, el('span', { class: 'letter', 'aria-hidden': 'true' }, sign), el('span', {}, group.title)),
-      group.message ? el('p', { class: 'message' }, `${group.change === 'fix' ? 'was: ' : ''}${group.message}`) : null,
+      el('h3', {}, el('span', { class: 'letter', 'aria-hidden': 'true' }, sign), el('span', {}, this.index.sides.length > 2 ? `${this.index.sides[group.side].name}: ${group.title}` : group.title)),
+      // One of the two is enough above the table: what the rows share says more than what one of them printed.
+      group.message && !shared.length ? el('p', { class: 'message' }, `${group.change === 'fix' ? 'was: ' : ''}${group.message}`) : null,
       shared.length ? el('p', { class: 'shared' }, 'All with ', shared.map(([axis, value]) => el('code', {}, `${axis} = ${value}`)),
         el('span', { class: 'quiet' }, group.outside ? ` ${plural(group.outside, 'other row', 'other rows')} with these did not` : ' and no other row has these')) : null,
       el('p', { class: 'foot' }, el('button', { type: 'button', class: 'link', onclick: () => this.showGroup(group) }, group.count === 1 ? 'Show the row' : `Show the ${count(group.count)} rows`)));
@@ -228,10 +229,10 @@ export class CompareView extends View {
     return el('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Sides' }, el('table', { class: 'sides' },
       el('thead', {}, el('tr', {}, ['Side', 'Passed', 'Outcomes', 'Against the baseline', ...(speeds ? ['Time'] : [])].map((name) => el('th', { scope: 'col' }, name)))),
       el('tbody', {}, this.across.map((i) => [sides[i], i]).map(([side, i]) => el('tr', {},
-        el('th', { scope: 'row' }, side.name, el('span', { class: 'about quiet' }, ' ', about(side))),
+        el('th', { scope: 'row' }, side.name, el('span', { class: 'about quiet', title: about(side) }, ' ', about(side))),
         el('td', { class: 'number' }, `${percent(side.passed, side.rows)} `, el('span', { class: 'quiet' }, `${count(side.passed)}/${count(side.rows)}`)),
         el('td', {}, bar(this.byClass(side.outcomes), Math.max(1, side.rows))),
-        el('td', {}, side.baseline ? el('span', { class: 'quiet' }, 'is the baseline') : el('span', { class: 'changes' }, Object.entries(side.changes).map(([name, n]) => (
+        el('td', {}, side.baseline ? el('span', { class: 'quiet' }, 'is the baseline') : el('span', { class: 'changes' }, Object.entries(side.changes).filter(([name]) => name !== 'unchanged').map(([name, n]) => (
           el('button', { type: 'button', class: `chip ${LOOKS[name][0]}`, title: this.meaning.get(name), onclick: () => this.showChange(name, i) },
             el('span', { class: 'letter', 'aria-hidden': 'true' }, LOOKS[name][1]), name, el('span', { class: 'number' }, count(n))))))),
         speeds ? el('td', { class: 'number' }, speedText(side.speed)) : null)))));
