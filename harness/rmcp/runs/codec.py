@@ -152,7 +152,7 @@ class Sharing:
         intern = sys.intern
         return {intern(k): intern(v) if type(v) is str else v for k, v in data.items()}
 
-    def whole(self, data: Mapping[str, Any]) -> dict[str, Any]:
+    def whole(self, data: dict[str, Any]) -> dict[str, Any]:
         """One shared dict for all that are equal."""
         # Tells 1, 1.0 and True apart, which are equal as keys but not as arguments; version 0 writes equal values
         # alike, whether or not a string is interned, and costs a third of a repr.
