@@ -11,6 +11,8 @@ import pytest
 import synthetic
 from conftest import OpenPage, until
 
+from rmcp.report.html import write_html
+
 pytestmark = pytest.mark.browser
 COUNTS = Counter(case.outcome.value for case in synthetic.large(500))
 BOTH = pytest.mark.parametrize("size", ["desktop", "phone"])
@@ -244,6 +246,18 @@ def test_tabs(open_page: OpenPage, run_page: Path, size: str) -> None:
     assert "Half precision" in page.locator(".panel").inner_text()
     page.get_by_role("button", name="Filter by this rule").click()
     assert page.get_by_role("tab", name="Cases").get_attribute("aria-selected") == "true"
+
+
+def test_repeated_times_are_said_and_drawn(open_page: OpenPage, tmp_path: Path) -> None:
+    times = [0.02, *(0.0005 + i / 1e6 for i in range(20))]
+    one = synthetic.attempt(1, metrics={"samples_s": times, "median_s": 0.00051, "flops": [1, 2]})
+    write_html(synthetic.run_of([synthetic.case({"shape": "s"}, attempts=(one,))], tmp_path), tmp_path / "r.html")
+    page = open_page(tmp_path / "r.html")
+    page.locator(".grid-body [role=row]").first.click()
+    page.locator("text=Measured").wait_for()
+    text = page.locator("#drawer").inner_text()
+    assert "21 times: median 510 µs, 500 µs to 20 ms" in text
+    assert page.locator("#drawer .times span").count() == 21
 
 
 @BOTH

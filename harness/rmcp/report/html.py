@@ -31,7 +31,7 @@ def _about(run: Run, counted: Tally, covered: Mapping[str, Any] | None) -> Itera
     yield one_line(title_of(run))
     yield f"run {one_line(run.id)}"
     yield started_of(run)
-    yield f"{counted.total:,} cases"
+    yield "1 case" if counted.total == 1 else f"{counted.total:,} cases"
     yield f"{seconds_text(counted.seconds)} in cases"
     share = covered and covered["full"] and covered["proven"] / covered["full"]
     if covered and share:

@@ -61,7 +61,7 @@ def _lines(
     bad_limit, cluster_limit, known_limit, message = step
     yield f"## {_SIGNS.get(counted.mark, '❔')} {cell(title_of(run))}: {cell(counted.sentence, 600)}"
     yield ""
-    about = [f"run {code(run.id)}", started_of(run), f"{counted.total:,} cases"]
+    about = [f"run {code(run.id)}", started_of(run), "1 case" if counted.total == 1 else f"{counted.total:,} cases"]
     yield " · ".join(word for word in about if word)
     yield ""
     yield "| outcome | cases | class |"

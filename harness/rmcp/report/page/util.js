@@ -37,6 +37,8 @@ export const plural = (n, one, many) => `${count(n)} ${n === 1 ? one : many || o
 
 export function seconds(ms) {
   if (ms === null || ms === undefined) return '';
+  if (ms > 0 && ms < 1) return `${Math.max(1, Math.round(ms * 1000))} µs`;
+  if (ms > 0 && ms < 10) return `${Number(ms.toFixed(1))} ms`;
   if (ms < 1000) return `${Math.round(ms)} ms`;
   if (ms < 60000) return `${(ms / 1000).toFixed(ms < 10000 ? 2 : 1)} s`;
   return `${Math.floor(ms / 60000)} min ${Math.round((ms % 60000) / 1000)} s`;
