@@ -74,7 +74,7 @@ export class CompareView extends View {
     this.shownAxes = this.table.axes.filter((axis) => axis.values.length > 1).slice(0, 5);
     if (!this.shownAxes.length) this.shownAxes = this.table.axes.slice(0, 3);
     return [
-      { title: 'Change', width: '8.2rem', sort: '_rank', className: 'c-outcome' },
+      { title: 'Change', width: '9.4rem', sort: '_rank', className: 'c-outcome' },
       ...this.shownAxes.map((axis) => ({ title: axis.name, width: `minmax(3.5rem, ${Math.min(14, Math.max(axis.name.length + 2, ...axis.values.slice(0, 300).map((v) => v.length)) * 0.6 + 1)}rem)`, sort: axis.name, className: 'c-axis' })),
       ...this.across.map((i) => [this.index.sides[i], i]).map(([side, i]) => ({ title: `${side.name}${side.baseline ? ' (base)' : ''}`, width: 'minmax(6.8rem, 8.5rem)', sort: `outcome.${i + 1}`, className: `c-side${side.baseline ? ' base' : ''}` })),
       { title: 'What happened', width: 'minmax(8rem, 1fr)', className: 'c-message' },
@@ -226,7 +226,7 @@ export class CompareView extends View {
   sidesTable() {
     const { sides } = this.index;
     const speeds = sides.some((side) => side.speed);
-    return el('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Sides' }, el('table', { class: 'sides' },
+    return el('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Sides' }, el('table', { class: sides.length > 2 ? 'sides many' : 'sides' },
       el('thead', {}, el('tr', {}, ['Side', 'Passed', 'Outcomes', 'Against the baseline', ...(speeds ? ['Time'] : [])].map((name) => el('th', { scope: 'col' }, name)))),
       el('tbody', {}, this.across.map((i) => [sides[i], i]).map(([side, i]) => el('tr', {},
         el('th', { scope: 'row' }, side.name, el('span', { class: 'about quiet', title: about(side) }, ' ', about(side))),
