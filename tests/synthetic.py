@@ -261,6 +261,7 @@ EVERY_CHANGE: tuple[tuple[str, Outcome | None, Outcome | None], ...] = (
     ("gone", Outcome.PASS, None),
     ("disabled", Outcome.PASS, Outcome.UNSUPPORTED),
     ("enabled", Outcome.UNSUPPORTED, Outcome.CRASH),
+    ("probably-flaky", Outcome.PASS, Outcome.CRASH),
     ("no-verdict", Outcome.PASS, Outcome.LOST),
     ("perf", Outcome.PASS, Outcome.PASS),
     ("unchanged", Outcome.PASS, Outcome.PASS),
@@ -283,6 +284,13 @@ def pair_of_every_change(seed: int = 2) -> tuple[list[CaseRecord], list[CaseReco
             if name == "perf":
                 times = [round((0.01 + 0.02 * index) * dice.uniform(0.95, 1.05), 5) for _ in range(9)]
                 one = attempt(1, outcome, metrics={"median_s": sorted(times)[4], "samples_s": times})
-            more = {"attempts": (one,)} if outcome not in (Outcome.UNSUPPORTED, Outcome.BLOCKED) else {}
+            more: dict[str, Any] = {"attempts": (one,)} if outcome not in (Outcome.UNSUPPORTED, Outcome.BLOCKED) else {}
+            if name == "probably-flaky":  # never failed in three attempts, then once in three
+                ways = (Outcome.PASS, Outcome.CRASH, Outcome.PASS) if index else (Outcome.PASS,) * 3
+                more = {
+                    "attempts": tuple(attempt(n, way) for n, way in enumerate(ways, 1)),
+                    "deciding": 1 if index else -1,
+                    "stability": "flaky 1/3" if index else "confirmed 3/3",
+                }
             sides[index].append(case({"runtime": runtime, "dtype": "float32", "shape": name}, outcome, **more))
     return sides

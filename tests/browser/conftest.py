@@ -14,6 +14,7 @@ import pytest
 import synthetic
 
 from rmcp.compare import compare
+from rmcp.outcome.words import Outcome
 from rmcp.report.comparison import write_comparison
 from rmcp.report.html import write_html
 from rmcp.runs.model import Run
@@ -131,6 +132,21 @@ def run_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     (path / "explain.json").write_text(json.dumps(explain))
     write_html(run, path / "report.html")
+    return path / "report.html"
+
+
+@pytest.fixture(scope="session")
+def coverage_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page of a run that holds its matrix: two of six cells ran, one of them crashed."""
+    path = tmp_path_factory.mktemp("coverage")
+    text = "rmcp: 1\nname: small\ndefaults: {workload: noop}\naxes: {dtype: [f32, f16], shape: [a, b, c]}\n"
+    cases = [
+        synthetic.case({"dtype": "f16", "shape": "a"}, Outcome.CRASH),
+        synthetic.case({"dtype": "f32", "shape": "b"}),
+    ]
+    matrix = {"name": "small", "path": "small.yaml", "text": text}
+    manifest = {"format": 1, "matrix": matrix, "created": synthetic.CLOCK}
+    write_html(synthetic.run_of(cases, path, manifest=manifest), path / "report.html")
     return path / "report.html"
 
 

@@ -48,6 +48,11 @@ def test_tabs(open_page: OpenPage, run_page: Path, axe: str, size: str, scheme: 
 
 
 @pytest.mark.parametrize(("size", "scheme"), LOOKS)
+def test_coverage(open_page: OpenPage, coverage_page: Path, axe: str, size: str, scheme: str) -> None:
+    assert violations(open_page(coverage_page, "#tab=coverage", size=size, scheme=scheme), axe) == []
+
+
+@pytest.mark.parametrize(("size", "scheme"), LOOKS)
 def test_outcomes_and_help(open_page: OpenPage, outcome_page: Path, axe: str, size: str, scheme: str) -> None:
     page = open_page(outcome_page, size=size, scheme=scheme)
     assert violations(page, axe) == []
@@ -56,7 +61,7 @@ def test_outcomes_and_help(open_page: OpenPage, outcome_page: Path, axe: str, si
 
 
 @pytest.mark.parametrize(("size", "scheme"), LOOKS)
-@pytest.mark.parametrize("tab", ["", "drift", "steps", "overview"])
+@pytest.mark.parametrize("tab", ["", "drift", "steps", "overview", "groups"])
 def test_compare_page(open_page: OpenPage, versions_page: Path, axe: str, size: str, scheme: str, tab: str) -> None:
     page = open_page(versions_page, f"#tab={tab}", size=size, scheme=scheme)
     assert violations(page, axe) == []

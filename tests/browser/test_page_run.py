@@ -11,6 +11,8 @@ import pytest
 import synthetic
 from conftest import OpenPage, until
 
+from rmcp.report.html import write_html
+
 pytestmark = pytest.mark.browser
 COUNTS = Counter(case.outcome.value for case in synthetic.large(500))
 BOTH = pytest.mark.parametrize("size", ["desktop", "phone"])
@@ -244,6 +246,31 @@ def test_tabs(open_page: OpenPage, run_page: Path, size: str) -> None:
     assert "Half precision" in page.locator(".panel").inner_text()
     page.get_by_role("button", name="Filter by this rule").click()
     assert page.get_by_role("tab", name="Cases").get_attribute("aria-selected") == "true"
+
+
+def test_repeated_times_are_said_and_drawn(open_page: OpenPage, tmp_path: Path) -> None:
+    times = [0.02, *(0.0005 + i / 1e6 for i in range(20))]
+    one = synthetic.attempt(1, metrics={"samples_s": times, "median_s": 0.00051, "flops": [1, 2]})
+    write_html(synthetic.run_of([synthetic.case({"shape": "s"}, attempts=(one,))], tmp_path), tmp_path / "r.html")
+    page = open_page(tmp_path / "r.html")
+    page.locator(".grid-body [role=row]").first.click()
+    page.locator("text=Measured").wait_for()
+    text = page.locator("#drawer").inner_text()
+    assert "21 times: median 510 µs, 500 µs to 20 ms" in text
+    assert page.locator("#drawer .times span").count() == 21
+
+
+@BOTH
+def test_coverage_says_what_is_not_known(open_page: OpenPage, coverage_page: Path, size: str) -> None:
+    page = open_page(coverage_page, size=size)
+    assert "33.3 % of the 6 cells of the full product proven" in page.locator(".top").inner_text()
+    page.get_by_role("tab", name="Coverage").click()
+    text = page.locator(".panel").inner_text()
+    assert "2 of 6 cells: ran and came to a verdict" in text
+    assert "4 of 6 cells: nothing is known" in text
+    nearest = page.locator(".panel .whole tbody tr").all_inner_texts()
+    assert [row.split()[0] for row in nearest[:3]] == ["small[f32/a]", "small[f16/b]", "small[f16/c]"]
+    assert not page.evaluate("document.documentElement.scrollWidth > innerWidth")
 
 
 def test_axis_values_narrow_the_filter(open_page: OpenPage, run_page: Path) -> None:

@@ -11,8 +11,8 @@ PACKAGE = Path(rmcp.__file__).parent
 
 # Each room may import the rooms before it. `commands` and `pytest_plugin` are faces: nothing imports them.
 ORDER = [
-    "errors", "outcome.words", "matrix", "isolation.attempt", "device", "runtimes", "isolation", "outcome", "catalogue",
-    "runs", "expect", "compare", "report", "diagnose", "session", "pytest_plugin", "commands",
+    "errors", "stats", "outcome.words", "matrix", "isolation.attempt", "device", "runtimes", "isolation", "outcome",
+    "catalogue", "runs", "expect", "compare", "report", "diagnose", "session", "pytest_plugin", "commands",
 ]  # fmt: skip
 
 # Values that live downstream of one who needs them: pure, imported by name, and themselves importing nothing.

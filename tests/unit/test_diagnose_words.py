@@ -19,7 +19,6 @@ from rmcp.diagnose.policy import compile_policy
 from rmcp.diagnose.policy_files import decision_page, policy_text
 from rmcp.diagnose.probe import Budget
 from rmcp.diagnose.probing import ProbeResult
-from rmcp.diagnose.stability import Change, Rate, compare_rates, stability_of
 from rmcp.diagnose.study import coverage_of, study
 from rmcp.diagnose.variants import case_of
 from rmcp.matrix.expressions import compile_expression
@@ -192,51 +191,6 @@ def test_coverage_adds_up_and_infers_only_what_was_seen_in_pairs():
     assert share.proven + share.inferred + share.untested == 8
     assert share.nearest[0].distance == 1
     assert coverage(product, [p for p in product if p != product[0]], {}).inferred_passes == 1
-
-
-@pytest.mark.parametrize(
-    ("outcomes", "text"),
-    [
-        ([], "single"),
-        ([(Outcome.CRASH, "s")], "single"),
-        ([(Outcome.CRASH, "s")] * 3, "confirmed 3/3"),
-        ([(Outcome.CRASH, "s"), (Outcome.PASS, ""), (Outcome.CRASH, "s")], "flaky 2/3"),
-        ([(Outcome.PASS, ""), (Outcome.WARN, "")], "confirmed 2/2"),
-        ([(Outcome.CRASH, "s"), (Outcome.CRASH, "t")], "flaky 1/2"),
-        ([(Outcome.CRASH, "s"), (Outcome.LOST, ""), (Outcome.CRASH, "s")], "confirmed 2/2"),
-    ],
-)
-def test_stability(outcomes, text):
-    assert stability_of(outcomes).text() == text
-
-
-def test_comparison_calls_flaky_what_is_flaky():
-    rows = {
-        "steady": (Rate(0, 3), Rate(3, 3)),
-        "single": (Rate(0, 1), Rate(1, 1)),
-        "flaky": (Rate(1, 3), Rate(3, 3)),
-        "fixed": (Rate(3, 3), Rate(0, 3)),
-        "much worse": (Rate(1, 30), Rate(29, 30)),
-        "unseen": (Rate(0, 0), Rate(1, 1)),
-        "same": (Rate(2, 3), Rate(2, 3)),
-    }
-    found = {c.row: c.change for c in compare_rates(rows)}
-    assert found == {
-        "steady": Change.REGRESSION,
-        "single": Change.REGRESSION,
-        "flaky": Change.MAYBE_REGRESSION,
-        "fixed": Change.FIX,
-        "much worse": Change.REGRESSION,
-        "unseen": Change.UNTESTED,
-        "same": Change.SAME,
-    }
-
-
-def test_correction_grows_with_the_number_of_flaky_rows():
-    one = {"a": (Rate(1, 8), Rate(6, 8))}
-    many = {**one, **{f"b{i}": (Rate(1, 3), Rate(2, 3)) for i in range(30)}}
-    assert compare_rates(one)[0].change is Change.REGRESSION
-    assert compare_rates(many)[0].change is Change.MAYBE_REGRESSION
 
 
 def test_the_command_is_wired():

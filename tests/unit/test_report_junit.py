@@ -19,14 +19,49 @@ BOTH = ("jenkins-junit-10.xsd", "ant-junit-rules.xsd")
 HOSTILE = "</failure>]]><script>alert(1)</script>&#0;\x00\x08\x1b[31mred\x1b[0m\u202egnp\ud800\uffff\r\n" + "x" * 5000
 
 
+ORIGINAL = Path(os.environ.get("RMCP_JUNIT_XSD", "")) / "JUnit.xsd"  # see the schemas' README
+
+
 def validate(text: bytes, *names: str) -> None:
     etree = pytest.importorskip("lxml.etree")
     document = etree.fromstring(text)
     for name in names:
         etree.XMLSchema(file=str(SCHEMAS / name)).assertValid(document)
-    original = Path(os.environ.get("RMCP_JUNIT_XSD", "")) / "JUnit.xsd"
-    if len(names) > 1 and original.is_file():
-        etree.XMLSchema(file=str(original)).assertValid(document)
+    if len(names) > 1 and ORIGINAL.is_file():
+        etree.XMLSchema(file=str(ORIGINAL)).assertValid(document)
+
+
+# What Windy Road's schema refuses, one change each of a document that it accepts.
+REFUSED = {
+    "a type on skipped": ("<skipped ", '<skipped type="x" '),
+    "an error without a type": (' type="aperture_violation"', ""),
+    "a suite without a time stamp": (" timestamp=", " stamp="),
+    "a time stamp with a zone": ('" hostname', 'Z" hostname'),
+    "a suite without a host": (" hostname=", " host="),
+    "a suite without a package": (' package="rmcp"', ""),
+    "a case without a class name": (" classname=", " class="),
+    "a time that is no number": ('time="', 'time="about '),
+    "a document without properties": ("properties>", "facts>"),
+    "no system-out": ("<system-out></system-out>", ""),
+    "Surefire's elements": ("<skipped ", "<flakyError "),
+    "a property without a name": ("<property name=", "<property key="),
+    "an empty name": ('<property name="rmcp.run"', '<property name=""'),
+}
+
+
+@pytest.mark.parametrize("change", REFUSED.values(), ids=REFUSED)
+def test_what_windy_road_refuses_is_refused(change: tuple[str, str]) -> None:
+    """Our own statement of the schema is as strict as the original, which is asked too where it is at hand."""
+    etree = pytest.importorskip("lxml.etree")
+    whole = junit_text(synthetic.every_outcome()).decode()
+    changed = whole.replace(*change)
+    if "flakyError" in change[1]:
+        changed = changed.replace("</skipped>", "</flakyError>")
+    assert changed != whole
+    for schema in (SCHEMAS / "ant-junit-rules.xsd", *([ORIGINAL] if ORIGINAL.is_file() else [])):
+        rules = etree.XMLSchema(file=str(schema))
+        assert rules.validate(etree.fromstring(whole.encode())), schema
+        assert not rules.validate(etree.fromstring(changed.encode())), schema
 
 
 def junit_text(run: object, retries: bool = False) -> bytes:
@@ -94,6 +129,11 @@ def test_junitparser_reads_it_back(tmp_path: Path) -> None:
     write_junit(synthetic.every_outcome(), tmp_path / "junit.xml")
     suite = next(iter(junitparser.JUnitXml.fromfile(str(tmp_path / "junit.xml"))))
     assert suite.tests == len(Outcome) + 3
+    kinds = {"failure": junitparser.Failure, "error": junitparser.Error, "skipped": junitparser.Skipped}
+    found = {case.name: case.result for case in suite}
+    for case in synthetic.every_outcome().cases:
+        assert [type(result) for result in found[case.id]] == [kinds[k] for k in [kind_of(case)] if k], case.id
+        assert all(str(case.outcome) in result.message for result in found[case.id])
     crash = next(case for case in suite if case.name == "conv2d[this/float32/s-crash]")
     assert crash.result[0].type == "aperture_violation"
     assert "MEMORY_APERTURE_VIOLATION" in crash.result[0].message

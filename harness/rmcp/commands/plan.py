@@ -128,7 +128,8 @@ def _after(plan: Plan, ref: str, reports: Path) -> None:
         print(f"untested cases nearest to the {len(failing)} failures")
     for near in found.nearest:
         axes = "axis" if near.distance == 1 else "axes"
-        print(f"  {near.id}  differs in {near.distance} {axes} from {near.failures} failures")
+        failures = "1 failure" if near.failures == 1 else f"{near.failures} failures"
+        print(f"  {near.id}  differs in {near.distance} {axes} from {failures}")
 
 
 def _table(plan: Plan, cases: tuple[Case, ...], most: int | None) -> None:

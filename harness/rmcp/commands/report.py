@@ -30,6 +30,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the reports and say where they are; 3 when one of them could not be made."""
     from rmcp.report import write_reports
     from rmcp.report.annotations import render_annotations
+    from rmcp.report.coverage import coverage_of
     from rmcp.report.markdown import append_step_summary, render_markdown
     from rmcp.report.tally import tally
     from rmcp.runs import load_run
@@ -42,6 +43,9 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"cannot make the folder {folder}: {error}; choose another with --out") from error
     written = write_reports(found, folder, retries=args.junit_retries)
     print(tally(found).sentence)
+    covered = coverage_of(found)
+    if covered is not None:
+        print(covered.sentence)
     for path in written.values():
         print(path)
     if append_step_summary(render_markdown(found)):

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from rmcp.compare.classes import change_of
 from rmcp.compare.drift import drift_of
+from rmcp.compare.groups import Group, groups_of
 from rmcp.compare.model import CHANGES, IMPORTANCE, Cell, Change, Comparison, Drift, Row, Side, Speed
-from rmcp.compare.perf import speed_of
+from rmcp.compare.pairs import Cells, Pairing, paired
+from rmcp.compare.perf import speed_of, times_of
 from rmcp.compare.sides import identity_of, side_of_run, sides_by, sides_of
 from rmcp.errors import UserError
 from rmcp.outcome.words import Outcome
 from rmcp.runs.model import Run
 
-_PASS = Outcome.PASS
 _GOOD = (Outcome.PASS, Outcome.WARN)
 
 
@@ -37,6 +39,8 @@ def compare(runs: Sequence[Run] | Sequence[Side], baseline: str | int = 0, by: s
     by = by or _compared(sides)
     axes = tuple(dict.fromkeys(axis for side in sides for axis in side.axes))
     rows = tuple(_rows(sides, base, axes))
+    changes = list(zip(*(row.changes for row in rows), strict=True)) or [()] * len(sides)
+    steps = list(zip(*(row.steps for row in rows), strict=True)) or [()] * len(sides)
     return Comparison(
         sides=tuple(sides),
         baseline=base,
@@ -44,8 +48,8 @@ def compare(runs: Sequence[Run] | Sequence[Side], baseline: str | int = 0, by: s
         axes=axes,
         rows=rows,
         counts=_ordered(Counter(row.change for row in rows)),
-        by_side=tuple(_ordered(Counter(row.changes[i] for row in rows)) for i in range(len(sides))),
-        by_step=tuple(_ordered(Counter(row.steps[i] for row in rows)) for i in range(len(sides))),
+        by_side=tuple(_ordered(Counter(column)) for column in changes),
+        by_step=tuple(_ordered(Counter(column)) for column in steps),
         drift=drift_of(sides, by),
         speed=tuple(_speed(rows, base, i) for i in range(len(sides))),
     )
@@ -71,49 +75,63 @@ def _baseline(sides: Sequence[Side], wanted: str | int) -> int:
     raise UserError(f"no side of this comparison is called {wanted!r}; they are {known}")
 
 
-def _rows(sides: Sequence[Side], base: int, axes: tuple[str, ...]) -> list[Row]:
+def _keys(sides: Sequence[Side], base: int) -> list[str]:
     """All rows: those of the baseline first, in its order, then the others in theirs."""
-    order = [sides[base], *(side for i, side in enumerate(sides) if i != base)]
-    owner: dict[str, Side] = {}
-    for side in order:
-        for key in side.cells:
-            owner.setdefault(key, side)
-    rows = []
-    for key, side in owner.items():
-        cells = tuple(other.cells.get(key) for other in sides)
-        changes = tuple(None if i == base else _change(cells[base], cell) for i, cell in enumerate(cells))
-        # With the first side as baseline the first step is the first change.
-        early = 2 if base == 0 else 1
-        steps = (*changes[:early], *(_change(cells[i - 1], cells[i]) for i in range(early, len(cells))))
-        if base:
-            steps = (None, *steps[1:])
-        values = side.rows[key]
-        if side.axes != axes:
-            named = dict(zip(side.axes, values, strict=True))
-            values = tuple(named.get(axis, "") for axis in axes)
-        label = f"{side.prefixes.get(key, '')}[{'/'.join(values)}]"
-        worst = min((change for change in changes if change), key=IMPORTANCE.__getitem__)
-        rows.append(Row(key, label, values, cells, changes, steps, worst))
+    keys = dict.fromkeys(sides[base].cells)
+    for i, side in enumerate(sides):
+        if i != base and side.cells.keys() != keys.keys():
+            keys.update(dict.fromkeys(side.cells))
+    return list(keys)
+
+
+def _rows(sides: Sequence[Side], base: int, axes: tuple[str, ...]) -> list[Row]:
+    """Column by column: a large comparison has a million pairs of cells."""
+    keys = _keys(sides, base)
+    columns: list[Cells] = [list(map(side.cells.get, keys)) for side in sides]
+    nothing: list[Any] = [None] * len(keys)
+    against = [Pairing(nothing) if i == base else paired(columns[base], own) for i, own in enumerate(columns)]
+    # With the first side as baseline the first step is the first change.
+    steps = [
+        nothing if i == 0 else against[1].changes if i == 1 and base == 0 else paired(columns[i - 1], own).changes
+        for i, own in enumerate(columns)
+    ]
+    changes = list(zip(*(pairing.changes for pairing in against), strict=True))
+    worst = {some: min((c for c in some if c), key=IMPORTANCE.__getitem__) for some in set(changes)}
+    texts = _texts(sides, base, axes, keys)
+    rows = [
+        Row(key, label, values, cells, own, step, worst[own])
+        for key, (label, values), cells, own, step in zip(
+            keys, texts, zip(*columns, strict=True), changes, zip(*steps, strict=True), strict=True
+        )
+    ]
+    for at in sorted({at for pairing in against for at in pairing.doubts}):
+        rows[at] = rows[at]._replace(doubts=tuple(pairing.doubts.get(at) for pairing in against))
     return rows
 
 
-def _change(before: Cell | None, after: Cell | None) -> Change:
-    if before is None and after is None:
-        return Change.UNCHANGED  # two sides without the row: nothing changed between them
-    if before and after and before.outcome is _PASS and after.outcome is _PASS and not after.samples:
-        return Change.UNCHANGED  # what most pairs are; a large comparison has a million
-    return change_of(before, after)
+def _texts(
+    sides: Sequence[Side], base: int, axes: tuple[str, ...], keys: Sequence[str]
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Label and axis values of every row, from the first side that has it, the baseline before all others."""
+    order = [sides[base], *(side for i, side in enumerate(sides) if i != base)]
+    for key in keys:
+        side = next(side for side in order if key in side.cells)
+        values = side.rows[key]
+        if side.axes != axes:
+            named = dict(zip(side.axes, values, strict=True))
+            values = tuple([named.get(axis, "") for axis in axes])
+        yield f"{side.cells[key].case.partition('[')[0]}[{'/'.join(values)}]", values
 
 
 def _speed(rows: Sequence[Row], base: int, index: int) -> Speed | None:
     if index == base:
         return None
-    pairs = []
-    for row in rows:
-        before, after = row.cells[base], row.cells[index]
-        if before and after and before.outcome in _GOOD and after.outcome in _GOOD:
-            pairs.append((before.seconds, after.seconds))
-    return speed_of(pairs)
+    pairs = [(row.cells[base], row.cells[index]) for row in rows]
+    return speed_of(
+        (before.seconds, after.seconds)
+        for before, after in pairs
+        if before and after and before.outcome in _GOOD and after.outcome in _GOOD
+    )
 
 
 __all__ = [
@@ -122,13 +140,16 @@ __all__ = [
     "Change",
     "Comparison",
     "Drift",
+    "Group",
     "Row",
     "Side",
     "Speed",
     "change_of",
     "compare",
+    "groups_of",
     "identity_of",
     "side_of_run",
     "sides_by",
     "sides_of",
+    "times_of",
 ]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from rmcp.outcome.words import Outcome, Word
+from rmcp.stats.rates import Compared, Rate
 
 
 class Change(Word):
@@ -22,6 +25,7 @@ class Change(Word):
     GONE = "gone"
     DISABLED = "disabled"
     ENABLED = "enabled"
+    FLAKY = "probably-flaky"
     NO_VERDICT = "no-verdict"
     PERF = "perf"
     UNCHANGED = "unchanged"
@@ -39,6 +43,7 @@ CHANGES: dict[Change, str] = {
     Change.GONE: "was in the baseline only",
     Change.DISABLED: "ran before, is not supported now",
     Change.ENABLED: "was not supported before, runs now",
+    Change.FLAKY: "passes and fails by turns: the attempts do not prove a regression or a fix",
     Change.NO_VERDICT: "one of the two has no verdict: nothing can be said",
     Change.PERF: "passes as before, in another time",
     Change.UNCHANGED: "the same",
@@ -48,7 +53,8 @@ IMPORTANCE = {change: rank for rank, change in enumerate(CHANGES)}
 
 class Cell(NamedTuple):
     """One row on one side, small: there may be a million of them. ``seconds`` is the measured time (the
-    workload's median, else the attempt's duration); ``samples`` are repeated measurements, in seconds."""
+    workload's median, else the attempt's duration); ``samples`` are repeated measurements, in seconds; ``rate`` are
+    the failed attempts, when there were several with a verdict."""
 
     outcome: Outcome
     cause: str = "none"
@@ -59,8 +65,9 @@ class Cell(NamedTuple):
     stability: str = "single"
     message: str = ""
     seconds: float = 0.0
-    samples: tuple[float, ...] = ()
+    samples: Sequence[float] = ()
     case: str = ""
+    rate: Rate | None = None
 
 
 @dataclass(frozen=True)
@@ -68,8 +75,7 @@ class Side:
     """One column of a comparison: a run, or one value of an axis inside a run.
 
     ``cells`` and ``rows`` share their keys; a row is a tuple of axis values in the order of ``axes``.
-    ``prefixes`` are what a case id has before its bracket; ``facts`` are (group, name) -> value, groups being
-    `machine`, `kernel parameters`, `runtime`, `rmcp`, `compared`.
+    ``facts`` are (group, name) -> value, groups being `machine`, `kernel parameters`, `runtime`, `rmcp`, `compared`.
     """
 
     name: str
@@ -81,12 +87,12 @@ class Side:
     facts: Mapping[tuple[str, str], str] = field(default_factory=dict)
     started: float = 0.0
     matrix: str = "MATRIX"
-    prefixes: Mapping[str, str] = field(default_factory=dict)
 
 
 class Row(NamedTuple):
     """One experiment. ``changes`` hold it against the baseline, ``steps`` against the side before; None at
-    the baseline itself and at the first side. ``change`` is the most important of ``changes``."""
+    the baseline itself and at the first side. ``change`` is the most important of ``changes``. ``doubts`` say, per
+    side, what the exact test of the attempts found where it decided the change."""
 
     key: str
     label: str
@@ -95,6 +101,7 @@ class Row(NamedTuple):
     changes: tuple[Change | None, ...]
     steps: tuple[Change | None, ...]
     change: Change
+    doubts: tuple[Compared | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -142,4 +149,9 @@ class Comparison:
 
     def count(self, change: Change) -> int:
         """Rows in which some side shows this change against the baseline."""
-        return sum(change in row.changes for row in self.rows)
+        return sum(number for changes, number in self._patterns.items() if change in changes)
+
+    @functools.cached_property
+    def _patterns(self) -> Mapping[tuple[Change | None, ...], int]:
+        """How often each combination of changes occurs: a few, in whatever number of rows."""
+        return Counter(row.changes for row in self.rows)

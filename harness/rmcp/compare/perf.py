@@ -7,9 +7,10 @@ import random
 import statistics
 from collections.abc import Iterable, Sequence
 
-from rmcp.compare.model import Speed
+from rmcp.compare.model import Change, Row, Speed
+from rmcp.stats import medians
+from rmcp.stats.medians import Interval
 
-_LEAST_SAMPLES = 5  # below, a bootstrap of a median says nothing
 _FLOOR = 1.10  # times of one program on one machine wobble by several per cent
 _RESAMPLES = 200
 _ROWS = 400  # rows that enter a side's interval; more narrows it by little and costs seconds
@@ -23,27 +24,31 @@ def _interval(values: Sequence[float], resamples: int, dice: random.Random) -> t
 
 
 def slower_or_faster(before: Sequence[float], after: Sequence[float]) -> bool:
-    """Whether repeated times of one row differ by 10 % or more, their bootstrap interval excluding 1."""
-    if min(len(before), len(after)) < _LEAST_SAMPLES or min(*before, *after) <= 0:
+    """Whether repeated times of one row differ by 10 % or more, the bootstrap interval of the ratio of their
+    medians excluding 1."""
+    if not medians.usable(before, after):
         return False
     ratio = statistics.median(after) / statistics.median(before)
-    if 1 / _FLOOR < ratio < _FLOOR:
-        return False
-    dice = random.Random(_SEED)
-    ratios = sorted(
-        statistics.median(dice.choices(after, k=len(after))) / statistics.median(dice.choices(before, k=len(before)))
-        for _ in range(_RESAMPLES)
-    )
-    low, high = ratios[round(0.025 * (_RESAMPLES - 1))], ratios[round(0.975 * (_RESAMPLES - 1))]
-    return low > 1.0 or high < 1.0
+    return not 1 / _FLOOR < ratio < _FLOOR and medians.differ(before, after)
 
 
 def speed_of(pairs: Iterable[tuple[float, float]]) -> Speed | None:
     """Speed over (before, after) seconds of the rows that pass on both sides; None with fewer than five."""
-    logs = [math.log(after / before) for before, after in pairs if before > 0 and after > 0]
-    if len(logs) < _LEAST_SAMPLES:
+    known = [pair for pair in pairs if pair[0] > 0 and pair[1] > 0]
+    if len(known) < medians.LEAST:
         return None
     dice = random.Random(_SEED)
-    chosen = logs if len(logs) <= _ROWS else dice.sample(logs, _ROWS)
-    low, high = _interval(chosen, _RESAMPLES, dice)
-    return Speed(math.exp(statistics.fmean(chosen)), math.exp(low), math.exp(high), len(logs))
+    chosen = known if len(known) <= _ROWS else dice.sample(known, _ROWS)
+    logs = [math.log(after / before) for before, after in chosen]
+    low, high = _interval(logs, _RESAMPLES, dice)
+    return Speed(math.exp(statistics.fmean(logs)), math.exp(low), math.exp(high), len(known))
+
+
+def times_of(row: Row, baseline: int) -> tuple[Interval | None, ...]:
+    """Per side: how much slower (above 1) or faster the row is than at the baseline, with the 95 % bootstrap
+    interval of its repeated times; None where its time did not change."""
+    base = row.cells[baseline]
+    return tuple(
+        medians.ratio_of(base.samples, cell.samples) if base and cell and change is Change.PERF else None
+        for cell, change in zip(row.cells, row.changes, strict=True)
+    )

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rmcp.compare.drift import facts_of
 from rmcp.compare.model import Cell, Side
 from rmcp.errors import UserError
-from rmcp.outcome.words import Outcome
+from rmcp.outcome.words import Outcome, OutcomeClass, class_of
 from rmcp.runs.model import AttemptRecord, CaseRecord, Run
+from rmcp.stats.rates import Rate
 
+_MOST_SAMPLES = 64  # per row and side; what workloads record at most
 _KEY = 20  # hex digits of a row's key that are kept: 80 bits, in a third of the memory
 _GOOD = (Outcome.PASS, Outcome.WARN)
 
@@ -25,23 +28,31 @@ def matrix_facts(run: Run) -> Mapping[str, Any]:
 
 def cell_of(case: CaseRecord) -> Cell:
     """What a comparison needs of a case; texts are interned because most of them are equal."""
-    # `.value`, and the deciding attempt once: this runs for every case of every run.
+    # Words are strings, and the deciding attempt is asked for once: this runs for every case of every run.
     last = case.last
     if last is None:
-        return Cell(case.outcome, case.cause.value, case.signal, case.signature, message=case.reason, case=case.id)
+        return Cell(case.outcome, case.cause, case.signal, case.signature, message=case.reason, case=case.id)
     return Cell(
         case.outcome,
-        case.cause.value,
+        case.cause,
         case.signal,
         sys.intern(case.signature),
         last.rule,
-        last.device.value,
+        last.device,
         sys.intern(case.stability),
         sys.intern(last.message or case.reason),
         _seconds(last.metrics.get("median_s"), last.duration_s),
         _samples(case) if len(case.attempts) > 1 or "samples_s" in last.metrics else (),
         case.id,
+        rate_of(case) if len(case.attempts) > 1 else None,
     )
+
+
+def rate_of(case: CaseRecord) -> Rate | None:
+    """Failing attempts of a case out of those with a verdict; None when fewer than two have one."""
+    classes = [class_of(attempt.outcome, attempt.signal) for attempt in case.attempts]
+    told = [klass for klass in classes if klass not in (OutcomeClass.NO_VERDICT, OutcomeClass.NOT_RUN)]
+    return Rate(sum(klass is not OutcomeClass.PASSED for klass in told), len(told)) if len(told) > 1 else None
 
 
 def _seconds(*values: Any) -> float:
@@ -51,14 +62,16 @@ def _seconds(*values: Any) -> float:
     return 0.0
 
 
-def _samples(case: CaseRecord) -> tuple[float, ...]:
-    """Repeated times: the workload's own list (`samples_s`), else one per attempt that passed."""
+def _samples(case: CaseRecord) -> Sequence[float]:
+    """Repeated times: the workload's own list (`samples_s`, one per iteration), else one per attempt that passed.
+    Single precision: a comparison may hold millions of them."""
     listed = case.metrics.get("samples_s")
     if isinstance(listed, (list, tuple)):
-        return tuple(_seconds(value) for value in listed if _seconds(value))
-    if len(case.attempts) < 2:
-        return ()
-    return tuple(filter(None, (_attempt_seconds(attempt) for attempt in case.attempts if attempt.outcome in _GOOD)))
+        times = [_seconds(value) for value in listed[:_MOST_SAMPLES]]
+    else:
+        times = [_attempt_seconds(attempt) for attempt in case.attempts if attempt.outcome in _GOOD]
+        times = times if len(case.attempts) > 1 else []
+    return array("f", filter(None, times)) if times else ()
 
 
 def _attempt_seconds(attempt: AttemptRecord) -> float:
@@ -109,13 +122,12 @@ def _side(
 ) -> Side:
     cells: dict[str, Cell] = {}
     rows: dict[str, tuple[str, ...]] = {}
-    prefixes: dict[str, str] = {}
     runtimes: dict[Any, None] = {}
     for case in cases:
         key = identity(case)[:_KEY]
         cells[key] = cell_of(case)
-        rows[key] = tuple([sys.intern(case.axes.get(axis, "")) for axis in axes])
-        prefixes[key] = sys.intern(case.id.partition("[")[0])
+        value_of = case.axes.get
+        rows[key] = tuple([value_of(axis, "") for axis in axes])
         runtimes[case.runtime.get("name", "this")] = None
     created = run.manifest.get("created")
     matrix = matrix_facts(run)
@@ -129,7 +141,6 @@ def _side(
         facts=facts_of(run, tuple(map(str, runtimes)), part),
         started=float(created) if isinstance(created, (int, float)) else 0.0,
         matrix=str(matrix.get("path") or "MATRIX"),
-        prefixes=prefixes,
     )
 
 

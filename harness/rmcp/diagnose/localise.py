@@ -13,9 +13,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from rmcp.diagnose.exact import log_choose, log_fisher_greater
 from rmcp.diagnose.predicates import Atom
 from rmcp.diagnose.space import Evidence, Space, Tally, bits, mask_of
+from rmcp.stats.exact import log_choose, log_fisher_greater
 
 MOST_TERMS = 4
 _LENGTH_PENALTY = math.log(2.0)  # each further term must halve the p-value, over and above the correction

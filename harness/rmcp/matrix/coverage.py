@@ -29,7 +29,8 @@ class Near:
 @dataclass(frozen=True, slots=True)
 class ProductCoverage:
     """``full`` cases of the product (without excluded ones; None: too many to count). ``proven`` ones ran;
-    ``inferred`` ones did not, but each combination of ``strength`` of their values did; the rest is untested.
+    ``inferred`` ones did not, but each combination of ``strength`` of their values passed in some case; the rest
+    is untested, since a combination that only ever failed speaks for nothing. ``nearest`` are untested ones.
     ``strangers`` ran, but the matrix does not have them (any more)."""
 
     full: int | None
@@ -49,7 +50,7 @@ class ProductCoverage:
 
         return (
             f"of the {self.full} cases of the full product {share(self.proven)} are proven, "
-            f"{share(self.inferred)} inferred from all {self.strength}-way combinations, "
+            f"{share(self.inferred)} inferred (all their {self.strength}-way combinations passed), "
             f"{share(self.untested)} untested"
         )
 
@@ -72,25 +73,28 @@ def measure(
     def exists(point: Point) -> bool:
         return not any(builder.holds(rule.when, point) is True for rule in matrix.exclude)
 
+    wheres = list(itertools.combinations(range(len(sizes)), strength))
+    passed = {(where, tuple([point[i] for i in where])) for point in proven - failed for where in wheres}
+
+    def inferred_to_pass(point: Point) -> bool:
+        return all((where, tuple([point[i] for i in where])) in passed for where in wheres)
+
     full: int | None = None
     inferred = untested = 0
     if math.prod(sizes) <= _MOST_COUNTED:
-        wheres = list(itertools.combinations(range(len(sizes)), strength))
-        seen = {(where, tuple([point[i] for i in where])) for point in proven for where in wheres}
         full = 0
         for point in itertools.product(*(range(size) for size in sizes)):
             if not exists(point):
                 continue
             full += 1
-            if point in proven:
-                continue
-            if all((where, tuple([point[i] for i in where])) in seen for where in wheres):
-                inferred += 1
-            else:
-                untested += 1
+            if point not in proven:
+                inferred += inferred_to_pass(point)
+        untested = full - len(proven) - inferred
     nearest = [
         Near(builder.case(point, "product").id, distance, failures)
-        for point, distance, failures in _nearest(sizes, proven, failed, exists, most)
+        for point, distance, failures in _nearest(
+            sizes, proven, failed, lambda point: exists(point) and not inferred_to_pass(point), most
+        )
     ]
     return ProductCoverage(full, len(proven), inferred, untested, strength, len(judged) - len(proven), tuple(nearest))
 
@@ -106,7 +110,7 @@ def _point(plan: Plan, axes: Mapping[str, str]) -> Point | None:
 
 
 def _nearest(
-    sizes: Sequence[int], proven: set[Point], failed: set[Point], exists: Callable[[Point], bool], most: int
+    sizes: Sequence[int], proven: set[Point], failed: set[Point], untested: Callable[[Point], bool], most: int
 ) -> list[tuple[Point, int, int]]:
     """(point, distance, failures at that distance) of unproven points, the most suspect first."""
     found: dict[Point, tuple[int, int]] = {}
@@ -119,7 +123,7 @@ def _nearest(
         for point, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
             if len(found) >= most:
                 break
-            if exists(point):
+            if untested(point):
                 found[point] = (distance, count)
     return [(point, distance, count) for point, (distance, count) in found.items()]
 

@@ -9,6 +9,8 @@ from enum import Enum
 class Word(str, Enum):
     """A string enum that prints as its value, on every Python since 3.10."""
 
+    __hash__ = str.__hash__  # the enum's own is Python code: reports look words up millions of times
+
     def __str__(self) -> str:
         return str(self.value)
 

@@ -5,28 +5,33 @@ from __future__ import annotations
 import datetime
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from rmcp import __version__
-from rmcp.compare import CHANGES, Cell, Change, Comparison, Row, Side
+from rmcp.compare import CHANGES, Change, Comparison, Group, Row, Side, groups_of, times_of
 from rmcp.outcome.words import Outcome
 from rmcp.report.bundle import page, table, top
-from rmcp.report.columns import Pool, pack
+from rmcp.report.columns import index_blocks
+from rmcp.report.comparison_index import comparison_columns, comparison_head
 from rmcp.report.files import without_collection, write_atomically
-from rmcp.report.payload import words
 from rmcp.report.plain import one_line
+from rmcp.stats.medians import Interval
 
+_GROUPS = 100  # groups in page and JSON
+_NAMED = 6  # change classes that the sentence names, the most important first; tables name all
 _STATIC_ROWS = 100  # changed rows listed for readers without JavaScript
 _NOUNS = {
     Change.REGRESSION: ("regression", "regressions"),
     Change.LATERAL: ("failing in another way", "failing in another way"),
     Change.FIX: ("fix", "fixes"),
     Change.SIGNATURE: ("with another signature", "with another signature"),
+    Change.FLAKY: ("probably flaky", "probably flaky"),
     Change.NO_VERDICT: ("without a verdict", "without a verdict"),
     Change.PERF: ("in another time", "in another time"),
 }
+_COUNTED = (Change.REGRESSION, Change.FIX)  # changes that are nouns
 
 
 def _named(count: int, change: Change) -> str:
@@ -34,20 +39,23 @@ def _named(count: int, change: Change) -> str:
     return f"{count:,} {one if count == 1 else many}"
 
 
-def changes_in_words(counts: dict[Change, int] | Any) -> str:
-    """`2 regressions, 1 fix, 95 unchanged`."""
-    parts = []
-    for change in CHANGES:
-        count = counts.get(change, 0)
-        if count:
-            parts.append(_named(count, change))
+def changes_in_words(counts: Mapping[Change, int]) -> str:
+    """`2 regressions, 1 fix, 95 unchanged`; what is beyond six classes as one number."""
+    changed = [change for change in CHANGES if counts.get(change, 0) and change is not Change.UNCHANGED]
+    named = changed if len(changed) <= _NAMED + 1 else changed[:_NAMED]
+    parts = [_named(counts[change], change) for change in named]
+    rest = sum(counts[change] for change in changed[len(named) :])
+    if rest:
+        parts.append(f"{rest:,} changed otherwise")
+    if counts.get(Change.UNCHANGED, 0):
+        parts.append(_named(counts[Change.UNCHANGED], Change.UNCHANGED))
     return ", ".join(parts) or "nothing in common"
 
 
 def sentence_of(comparison: Comparison) -> str:
     """What changed, for a person who reads nothing else."""
     base = one_line(comparison.sides[comparison.baseline].name, 60)
-    last = max(i for i in range(len(comparison.sides)) if i != comparison.baseline)
+    last = told_side(comparison)
     after = one_line(comparison.sides[last].name, 60)
     head = f"{after} against {base}: {changes_in_words(comparison.by_side[last])}."
     if len(comparison.sides) == 2:
@@ -57,11 +65,51 @@ def sentence_of(comparison: Comparison) -> str:
     return f"{head} Over all {len(comparison.sides)} sides: {said}."
 
 
+def told_side(comparison: Comparison) -> int:
+    """The side that the sentence and the groups speak of: the last that is not the baseline."""
+    return max(i for i in range(len(comparison.sides)) if i != comparison.baseline)
+
+
+def group_title(group: Group) -> str:
+    """`45 regressions: pass → crash (aperture_violation)`."""
+    cause = "" if group.cause in ("none", "") else f" ({group.cause})"
+    word = _NOUNS.get(group.change, ("", ""))[group.count > 1] if group.change in _COUNTED else str(group.change)
+    return f"{group.count:,} {word}: {group.before} → {group.after}{cause}"
+
+
+def group_text(group: Group) -> str:
+    """The title with the axis values that the rows share and how many others have them too."""
+    if not group.shared:
+        return group_title(group)
+    shared = ", ".join(f"{one_line(axis, 60)} = {one_line(value, 80)}" for axis, value in group.shared.items())
+    others = f"{group.outside:,} other row{'' if group.outside == 1 else 's'} with these did not"
+    return f"{group_title(group)}, all with {shared}; {others if group.outside else 'no other row has these'}"
+
+
+def groups_payload(comparison: Comparison) -> list[dict[str, Any]]:
+    """The groups of the told side as JSON-able values."""
+    return [
+        {
+            "title": group_title(group),
+            "side": group.side,
+            "change": str(group.change),
+            "before": group.before,
+            "after": group.after,
+            "cause": group.cause,
+            "message": one_line(group.message, 300),
+            "count": group.count,
+            "shared": {one_line(axis, 200): one_line(value, 500) for axis, value in group.shared.items()},
+            "outside": group.outside,
+        }
+        for group in groups_of(comparison, told_side(comparison))[:_GROUPS]
+    ]
+
+
 def mark_of(comparison: Comparison) -> str:
     """`bad` when something regressed or got worse, `open` when nothing can be said of some row, else `ok`."""
     if comparison.count(Change.REGRESSION) or comparison.count(Change.WORSE):
         return "bad"
-    silent = Change.NO_VERDICT, Change.LATERAL
+    silent = Change.NO_VERDICT, Change.LATERAL, Change.FLAKY
     return "open" if any(comparison.count(change) for change in silent) else "ok"
 
 
@@ -133,74 +181,18 @@ def drift_payload(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def comparison_index(comparison: Comparison) -> dict[str, Any]:
-    """The page's index: one row per experiment, every column as codes."""
-    rows, count = comparison.rows, len(comparison.sides)
-    axis_pools = [Pool() for _ in comparison.axes]
-    codes: list[list[int]] = [[] for _ in comparison.axes]
-    for row in rows:
-        for pool, column, value in zip(axis_pools, codes, row.values, strict=True):
-            column.append(pool.code(value) if value else -1)
-    axes = [
-        {"name": one_line(name, 200), "values": [one_line(v, 300) for v in pool.values], "compare": False}
-        for name, pool in zip(comparison.axes, axis_pools, strict=True)
-    ]
-    changes = [str(change) for change in CHANGES]
-    number = {change: code for code, change in enumerate(CHANGES)}
-    number_of: dict[Change | None, int] = {None: -1}
-    for change, code in number.items():
-        number_of[change] = code
-    prefixes = Pool()
+    """The page's index."""
     return {
-        "format": 1,
-        "kind": "compare",
-        "version": __version__,
+        **comparison_head(comparison),
         "title": one_line(comparison.sides[comparison.baseline].title),
         "mark": mark_of(comparison),
         "sentence": one_line(sentence_of(comparison), 1000),
         "warning": warning_of(comparison),
-        "words": words(),
-        "changes": [[str(change), meaning] for change, meaning in CHANGES.items()],
-        "rows": len(rows),
-        "axes": axes,
-        "axis_codes": codes,
-        "by": comparison.by,
-        "baseline": comparison.baseline,
         "sides": sides_payload(comparison),
-        "cells": [_cells(rows, i) for i in range(count)],
-        "change": {"pool": changes, "codes": [number[row.change] for row in rows]},
-        "side_changes": [[number_of[row.changes[i]] for row in rows] for i in range(count)],
-        "side_steps": [[number_of[row.steps[i]] for row in rows] for i in range(count)] if count > 2 else None,
-        "prefix": {
-            "codes": [prefixes.code(row.label.partition("[")[0]) for row in rows],
-            "pool": prefixes.values,
-        },
-        "ids": None,
+        "groups": groups_payload(comparison),
+        **comparison_columns(comparison),
         "drift": drift_payload(comparison),
     }
-
-
-def _cells(rows: Sequence[Row], side: int) -> dict[str, Any]:
-    """The cells of one side as columns; -1 where the side lacks the row."""
-    cells = [row.cells[side] for row in rows]
-    packed: dict[str, Any] = {}
-    for name in ("outcome", "cause", "signal", "signature", "message", "stability"):
-        pool = Pool()
-        code = pool.code
-        at = Cell._fields.index(name)
-        if name == "outcome":  # its value: printing a million enums takes seconds
-            codes = [-1 if cell is None else code(cell.outcome.value) for cell in cells]
-        else:
-            codes = [-1 if cell is None else code(str(cell[at] or "")) for cell in cells]
-        packed[name] = {"pool": [one_line(value, 400) for value in pool.values], "codes": codes}
-    packed["ms"] = [0 if cell is None else _three_digits(1000 * cell.seconds) for cell in cells]
-    return packed
-
-
-def _three_digits(value: float) -> float:
-    """What such a time is worth; it halves the file."""
-    if value >= 100:
-        return round(value)
-    return round(value, 1 if value >= 10 else 2)
 
 
 def _outcomes(row: Row) -> list[str]:
@@ -246,7 +238,7 @@ def render_comparison(comparison: Comparison) -> Iterator[bytes]:
         ),
     )
     title = f"{' / '.join(sides)[:80]} – rmcp compare"
-    return page(title, head, _static(comparison), {"index": pack(comparison_index(comparison))})
+    return page(title, head, _static(comparison), index_blocks(comparison_index(comparison)))
 
 
 def write_comparison(comparison: Comparison, path: Path) -> None:
@@ -266,14 +258,30 @@ def comparison_json(comparison: Comparison, every: bool = False) -> str:
         "sentence": sentence_of(comparison),
         "counts": {str(change): n for change, n in comparison.counts.items()},
         "sides": sides_payload(comparison),
+        "groups": groups_payload(comparison),
         "drift": drift_payload(comparison),
         "rows": [_row_json(comparison, row) for row in rows],
     }
     return json.dumps(value, indent=1, allow_nan=False) + "\n"
 
 
+def _evidence(row: Row, side: int, time: Interval | None) -> dict[str, Any]:
+    """What decided the change, where that is more than two outcomes."""
+    cell = row.cells[side]
+    said: dict[str, Any] = {}
+    if cell is not None and cell.rate is not None:
+        said["attempts"] = {"failed": cell.rate.failed, "of": cell.rate.n}
+    doubt = row.doubts[side] if row.doubts else None
+    if doubt is not None:
+        said["exact_test"] = {"p": doubt.p, "adjusted": doubt.adjusted, "says": doubt.change.value}
+    if time is not None:
+        said["time"] = {"ratio": round(time.ratio, 4), "low": round(time.low, 4), "high": round(time.high, 4)}
+    return said
+
+
 def _row_json(comparison: Comparison, row: Row) -> dict[str, Any]:
     cells: dict[str, Any] = {}
+    times = times_of(row, comparison.baseline)
     for i, (side, cell) in enumerate(zip(comparison.sides, row.cells, strict=True)):
         change, step = row.changes[i], row.steps[i]
         cells[side.name] = (
@@ -290,6 +298,7 @@ def _row_json(comparison: Comparison, row: Row) -> dict[str, Any]:
                 "seconds": cell.seconds,
                 "change": None if change is None else str(change),
                 "step": None if step is None else str(step),
+                **_evidence(row, i, times[i]),
             }
         )
     axes = {axis: value for axis, value in zip(comparison.axes, row.values, strict=True) if value}

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 
-from rmcp.compare import CHANGES, Change, Comparison, Row, Speed
-from rmcp.report.comparison import changed_rows, mark_of, sentence_of, warning_of
+from rmcp.compare import CHANGES, Change, Comparison, Row, Speed, groups_of, times_of
+from rmcp.report.comparison import changed_rows, group_text, mark_of, sentence_of, told_side, warning_of
 from rmcp.report.markdown import SIZE_LIMIT, cell, code
 from rmcp.report.plain import one_line
+from rmcp.stats.medians import Interval
 
+_GROUPS = 8  # groups of changes that are listed
+_TIMES = 20  # rows in another time that are listed, the largest differences first
 _SIGNS = {"ok": "✅", "bad": "❌", "open": "❔"}
 # (rows listed, facts listed, message characters); tried until the text fits.
 _STEPS = ((2000, 200, 160), (500, 100, 120), (100, 50, 80), (20, 20, 60), (0, 5, 40), (0, 0, 0))
@@ -22,8 +26,38 @@ def speed_text(speed: Speed | None) -> str:
     return f"{speed.ratio:.2f}x{word} ({speed.low:.2f} to {speed.high:.2f})"
 
 
+def time_text(time: Interval | None) -> str:
+    """`3.01x slower (2.90 to 3.10)`; empty for None."""
+    if time is None:
+        return ""
+    return f"{time.ratio:.2f}x {'slower' if time.ratio > 1 else 'faster'} ({time.low:.2f} to {time.high:.2f})"
+
+
+def _other_times(comparison: Comparison, most: int) -> tuple[list[tuple[Row, tuple[Interval | None, ...]]], int]:
+    """The ``most`` rows whose time changed most with their intervals, and how many rows there are in all."""
+    rows = [row for row in comparison.rows if Change.PERF in row.changes]
+
+    def distance(row: Row) -> float:
+        base = row.cells[comparison.baseline]
+        old = base.seconds if base else 0.0
+        ratios = [cell.seconds / old for cell in row.cells if cell and old > 0 and cell.seconds > 0]
+        return max((abs(math.log(ratio)) for ratio in ratios), default=0.0)
+
+    largest = sorted(rows, key=distance, reverse=True)[:most]
+    return [(row, times_of(row, comparison.baseline)) for row in largest], len(rows)
+
+
+def _largest(comparison: Comparison) -> list[str]:
+    """Groups of two rows or more, as lines."""
+    groups = [group for group in groups_of(comparison, told_side(comparison)) if group.count > 1]
+    return [group_text(group) for group in groups[:_GROUPS]]
+
+
 def _said(row: Row) -> str:
-    """Message of the side where the row's change shows first."""
+    """What the exact test said, or the message of the side where the row's change shows first."""
+    doubt = next((doubt for doubt in row.doubts if doubt is not None), None)
+    if doubt is not None:
+        return doubt.text()
     for item, change in zip(row.cells, row.changes, strict=True):
         if change is row.change and item is not None and item.message:
             return item.message
@@ -49,6 +83,10 @@ def _markdown(comparison: Comparison, step: tuple[int, int, int]) -> Iterator[st
         yield f"| {change} | {' | '.join(counts)} |"
     if any(comparison.speed):
         yield f"| time | {' | '.join(speed_text(speed) for speed in comparison.speed)} |"
+    groups = _largest(comparison)
+    if groups and rows_limit:
+        yield from ("", "### What changed most", "")
+        yield from (f"- {cell(text, 600)}" for text in groups)
     changed = changed_rows(comparison)
     if changed and rows_limit:
         yield from ("", f"### Changed rows: {len(changed):,}", "")
@@ -59,6 +97,15 @@ def _markdown(comparison: Comparison, step: tuple[int, int, int]) -> Iterator[st
             yield f"| {row.change} | {code(row.label)} | {outcomes} | {cell(_said(row), message)} |"
         if len(changed) > rows_limit:
             yield from ("", f"and {len(changed) - rows_limit:,} more")
+    slower, count = _other_times(comparison, min(rows_limit, _TIMES))
+    if slower:
+        yield from ("", f"### Rows in another time: {count:,}", "")
+        yield "Ratio of the medians to the baseline with its 95 % bootstrap interval; never a regression by itself."
+        yield from ("", f"| row | {' | '.join(names)} |", f"|---|{'---:|' * len(names)}")
+        for row, times in slower:
+            yield f"| {code(row.label)} | {' | '.join(time_text(time) for time in times)} |"
+        if count > len(slower):
+            yield from ("", f"and {count - len(slower):,} more")
     if comparison.drift and facts_limit:
         yield from ("", f"<details><summary>Facts that differ: {len(comparison.drift)}</summary>", "")
         yield from (f"| fact | {' | '.join(names)} |", f"|---|{'---|' * len(names)}")
@@ -106,6 +153,9 @@ def comparison_text(comparison: Comparison, limit: int = 50) -> str:
     ]
     times = [["time", *("-" if speed is None else speed_text(speed) for speed in comparison.speed)]]
     out += ["", *_columns([head, *counts, *(times if any(comparison.speed) else [])])]
+    groups = _largest(comparison)
+    if groups:
+        out += ["", "what changed most:", *_indented(groups)]
     changed = changed_rows(comparison)
     if changed:
         rows = [
@@ -123,6 +173,16 @@ def comparison_text(comparison: Comparison, limit: int = 50) -> str:
         ]
         if len(changed) > limit:
             out.append(f"  and {len(changed) - limit:,} more")
+    doubts = [row for row in changed if any(row.doubts)][:limit]
+    if doubts:
+        rows = [[str(row.change), _said(row), one_line(row.label, 160)] for row in doubts]
+        out += ["", "decided by the exact test of their attempts (5 % in all, Holm's correction):"]
+        out += _indented(_columns(rows))
+    slower, count = _other_times(comparison, min(limit, _TIMES))
+    if slower:
+        rows = [[*(time_text(time) or "-" for time in times), one_line(row.label, 160)] for row, times in slower]
+        out += ["", f"rows in another time, never a regression by itself: {count:,}"]
+        out += _indented(_columns([[*names, "row"], *rows]))
     facts = [drift for drift in comparison.drift if not drift.compared]
     if facts:
         rows = [

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from rmcp.report.bundle import page, table, top
-from rmcp.report.columns import pack
+from rmcp.report.columns import index_blocks, pack
 from rmcp.report.facts import started_of, title_of
 from rmcp.report.files import without_collection, write_atomically
 from rmcp.report.payload import evidence_of, index_of
@@ -26,12 +27,15 @@ def seconds_text(seconds: float) -> str:
     return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60)} min"
 
 
-def _about(run: Run, counted: Tally) -> Iterator[str]:
+def _about(run: Run, counted: Tally, covered: Mapping[str, Any] | None) -> Iterator[str]:
     yield one_line(title_of(run))
     yield f"run {one_line(run.id)}"
     yield started_of(run)
-    yield f"{counted.total:,} cases"
+    yield "1 case" if counted.total == 1 else f"{counted.total:,} cases"
     yield f"{seconds_text(counted.seconds)} in cases"
+    share = covered and covered["full"] and covered["proven"] / covered["full"]
+    if covered and share:
+        yield f"{100 * share:.3g} % of the {covered['full']:,} cells of the full product proven"
     for name, facts in list(run.runtimes.items())[:4]:
         torch = f"torch {one_line(facts['torch'], 60)}" if facts.get("torch") else ""
         device = one_line(facts.get("device_name") or facts.get("device") or "", 80)
@@ -66,8 +70,9 @@ def _static(run: Run, counted: Tally) -> str:
 def render_html(run: Run, counted: Tally | None = None) -> Iterator[bytes]:
     """The page in pieces."""
     counted = counted or tally(run)
-    blocks = {"index": pack(index_of(run, counted)), "evidence": pack(evidence_of(run))}
-    head = top(counted.mark, one_line(counted.sentence, 600), _about(run, counted))
+    index = index_of(run, counted)
+    blocks = {**index_blocks(index), "evidence": pack(evidence_of(run))}
+    head = top(counted.mark, one_line(counted.sentence, 600), _about(run, counted, index["coverage"]))
     return page(f"{one_line(title_of(run), 80)} – rmcp", head, _static(run, counted), blocks)
 
 

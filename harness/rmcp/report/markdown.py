@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from rmcp.outcome.words import OUTCOMES
+from rmcp.report.coverage import RunCoverage, coverage_of
 from rmcp.report.facts import started_of, title_of
 from rmcp.report.files import write_atomically
 from rmcp.report.plain import one_line
@@ -54,17 +55,28 @@ def _cases(cases: list[CaseRecord], limit: int, message: int) -> Iterator[str]:
         yield f"and {len(cases) - limit:,} more"
 
 
-def _lines(run: Run, counted: Tally, step: tuple[int, int, int, int]) -> Iterator[str]:
+def _lines(
+    run: Run, counted: Tally, covered: RunCoverage | None, step: tuple[int, int, int, int]
+) -> Iterator[str]:
     bad_limit, cluster_limit, known_limit, message = step
     yield f"## {_SIGNS.get(counted.mark, '❔')} {cell(title_of(run))}: {cell(counted.sentence, 600)}"
     yield ""
-    about = [f"run {code(run.id)}", started_of(run), f"{counted.total:,} cases"]
+    about = [f"run {code(run.id)}", started_of(run), "1 case" if counted.total == 1 else f"{counted.total:,} cases"]
     yield " · ".join(word for word in about if word)
     yield ""
     yield "| outcome | cases | class |"
     yield "|---|---:|---|"
     for outcome, count in counted.outcomes.items():
         yield f"| {outcome} | {count:,} | {OUTCOMES[outcome].klass} |"
+    if covered is not None:
+        yield from ("", cell(covered.sentence, 400))
+        if covered.product.nearest and bad_limit:
+            yield from ("", "<details><summary>Untested cases nearest to the failures</summary>", "")
+            for near in covered.product.nearest:
+                axes = "axis" if near.distance == 1 else "axes"
+                failures = "1 failure" if near.failures == 1 else f"{near.failures:,} failures"
+                yield f"- {code(near.id)} differs in {near.distance} {axes} from {failures}"
+            yield from ("", "</details>")
     if counted.clusters and cluster_limit:
         yield from (
             "",
@@ -114,9 +126,10 @@ def fenced(text: str) -> tuple[str, str, str]:
 def render_markdown(run: Run, counted: Tally | None = None, limit: int = SIZE_LIMIT) -> str:
     """The summary, at most ``limit`` bytes of UTF-8: the fullest step that fits."""
     counted = counted or tally(run)
+    covered = coverage_of(run)
     text = ""
     for step in _STEPS:
-        text = "\n".join(_lines(run, counted, step)) + "\n"
+        text = "\n".join(_lines(run, counted, covered, step)) + "\n"
         if len(text.encode("utf-8", "replace")) <= limit:
             return text
     return text.encode("utf-8", "replace")[:limit].decode("utf-8", "ignore")

@@ -9,6 +9,7 @@ from typing import Any
 from rmcp import __version__
 from rmcp.outcome.words import OUTCOMES, Cause, Verdict
 from rmcp.report.columns import Pool, column
+from rmcp.report.coverage import coverage_payload
 from rmcp.report.evidence import guilty_lines, needles_of, read_texts
 from rmcp.report.facts import axis_types, facts_of_runtime, machine_card, started_of, title_of
 from rmcp.report.plain import number, one_line, plain, show_text
@@ -140,6 +141,7 @@ def index_of(run: Run, counted: Tally | None = None) -> dict[str, Any]:
         "problems": [[one_line(p.where), one_line(p.what, 1000)] for p in run.problems[:500]],
         "problem_count": len(run.problems),
         "explain": _explain(run),
+        "coverage": coverage_payload(run),
     }
 
 

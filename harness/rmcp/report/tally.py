@@ -136,7 +136,7 @@ def _sentence(run: Run, bad: list[CaseRecord], counts: Mapping[str, int]) -> tup
             "ok",
             f"{counts['passed']:,} of {_plural(total, 'case')} passed, nothing unexpected failed.{tail}",
         )
-    return "ok", f"All {_plural(total, 'case')} passed.{tail}"
+    return "ok", f"{'The only case' if total == 1 else f'All {total:,} cases'} passed.{tail}"
 
 
 def _shared(cases: list[CaseRecord]) -> dict[str, str]:

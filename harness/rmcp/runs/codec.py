@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import marshal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -28,7 +29,6 @@ _MEMBERS: dict[str, dict[str, Any]] = {  # a dict is several times faster than c
     "cause": {word.value: word for word in Cause},
     "device": {word.value: word for word in DeviceEvent},
 }
-_CONVERTED = _TUPLES | _MEMBERS.keys() | {"phases"}
 _FIELDS = frozenset(f.name for f in dataclasses.fields(AttemptRecord))
 
 
@@ -81,12 +81,13 @@ def attempt_from_dict(data: Mapping[str, Any], writer: str = "", boot: str = "")
     if not kwargs.keys() <= _FIELDS:
         # Written by a later minor release: a field more does not change the others' meaning.
         kwargs = {name: value for name, value in kwargs.items() if name in _FIELDS}
-    for name in kwargs.keys() & _CONVERTED:
-        if name in _MEMBERS:
-            kwargs[name] = _MEMBERS[name][kwargs[name]]
-        elif name == "phases":
-            kwargs[name] = tuple([(sys.intern(phase), float(at)) for phase, at in kwargs[name]])
-        else:
+    for name, members in _MEMBERS.items():
+        if name in kwargs:
+            kwargs[name] = members[kwargs[name]]
+    if "phases" in kwargs:
+        kwargs["phases"] = tuple([(sys.intern(phase), float(at)) for phase, at in kwargs["phases"]])
+    for name in _TUPLES:
+        if name in kwargs:
             kwargs[name] = tuple(kwargs[name])
     kwargs["writer"], kwargs["boot"] = writer, boot
     if type(kwargs["number"]) is not int or "outcome" not in kwargs:
@@ -140,7 +141,7 @@ class Sharing:
     environments, runtimes and axis names, and a parsed line would hold its own copy of each."""
 
     def __init__(self) -> None:
-        self._dicts: dict[str, dict[str, Any]] = {}
+        self._dicts: dict[bytes, dict[str, Any]] = {}
 
     def text(self, value: Any) -> str:
         """One shared string for all that are equal."""
@@ -151,9 +152,11 @@ class Sharing:
         intern = sys.intern
         return {intern(k): intern(v) if type(v) is str else v for k, v in data.items()}
 
-    def whole(self, data: Mapping[str, Any]) -> dict[str, Any]:
+    def whole(self, data: dict[str, Any]) -> dict[str, Any]:
         """One shared dict for all that are equal."""
-        key = repr(data)  # tells 1, 1.0 and True apart, which are equal as keys but not as arguments
+        # Tells 1, 1.0 and True apart, which are equal as keys but not as arguments; version 0 writes equal values
+        # alike, whether or not a string is interned, and costs a third of a repr.
+        key = marshal.dumps(data, 0)
         shared = self._dicts.get(key)
         if shared is None:
             shared = self._dicts[key] = self.strings(data)

@@ -13,6 +13,7 @@ from rmcp.outcome.words import Outcome, Verdict
 from rmcp.runs.codec import attempt_from_dict
 from rmcp.runs.model import RUN_FORMAT, AttemptRecord, Problem
 
+_VERDICTS = {word.value: word for word in Verdict}  # a dict is several times faster than calling the enum
 _LISTED = 200  # problems of one kind that are listed one by one; the rest is counted
 
 
@@ -207,7 +208,7 @@ class _JournalReader:
         trail.aside = aside if trail.aside is None or aside[0] >= trail.aside[0] else trail.aside
 
     def _verdict(self, line: Mapping[str, Any]) -> None:
-        verdict = (float(line["wall"]), Verdict(line["verdict"]), str(line.get("reason", "")))
+        verdict = (float(line["wall"]), _VERDICTS[line["verdict"]], str(line.get("reason", "")))
         trail = self._trail(str(line["key"]))
         trail.verdict = verdict if trail.verdict is None or verdict[0] >= trail.verdict[0] else trail.verdict
 

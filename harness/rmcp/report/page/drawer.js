@@ -172,9 +172,19 @@ export class Drawer {
 }
 
 function measure(name, value) {
+  if (Array.isArray(value) && value.length > 1 && name.endsWith('_s') && value.every(Number.isFinite)) return repeated(value);
   if (typeof value === 'number' && name.endsWith('_s')) return seconds(value * 1000);
   if (typeof value === 'number' && name.endsWith('_bytes')) return `${count(Math.round(value / 1048576))} MiB`;
   return plainText(value);
+}
+
+// Repeated times in words, and as bars in the order in which they were measured: a warm-up shows at once.
+function repeated(times) {
+  const sorted = [...times].sort((a, b) => a - b);
+  const [low, middle, high] = [sorted[0], sorted[sorted.length >> 1], sorted[sorted.length - 1]];
+  const said = `${count(times.length)} times: median ${seconds(middle * 1000)}, ${seconds(low * 1000)} to ${seconds(high * 1000)}`;
+  return el('span', {}, said, el('span', { class: 'times', 'aria-hidden': 'true' }, times.slice(0, 64).map((time) => (
+    el('span', { style: { height: `${Math.max(6, (100 * time) / (high || 1))}%` } })))));
 }
 
 // Phases as a bar to scale, with a list for those who cannot see it.

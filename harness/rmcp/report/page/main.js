@@ -1,6 +1,6 @@
 // Start: unpack the index, build the view of its kind, say when it is ready.
 
-import { el, unpack } from './util.js';
+import { el, unpack, unpackBytes } from './util.js';
 import { Words } from './parts.js';
 import { Table } from './table.js';
 import { State } from './state.js';
@@ -13,8 +13,8 @@ const VIEWS = { run: RunView, compare: CompareView };
 async function start() {
   const root = document.getElementById('app');
   try {
-    const index = await unpack('index');
-    const view = new VIEWS[index.kind](index, new Table(index), new Words(index.words), new State());
+    const [index, columns] = await Promise.all([unpack('index'), unpackBytes('columns')]);
+    const view = new VIEWS[index.kind](index, new Table(index, columns), new Words(index.words), new State());
     view.build(root);
     // For the tests of the page, and for whoever wants to ask the data more in the browser's console.
     globalThis.rmcp = { view, compileExpression, evaluate };

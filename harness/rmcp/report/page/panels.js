@@ -114,6 +114,26 @@ function heatCell(view, down, d, across, a, cell) {
   }, percent(cell.bad, cell.ran), el('span', { class: 'sub' }, ` ${count(cell.bad)}/${count(cell.ran)}`)));
 }
 
+// What the run speaks for: proven by running, inferred from combinations that ran, or unknown.
+export function coveragePanel(index) {
+  const { full, proven, inferred, untested, strength, nearest, sentence, explained } = index.coverage;
+  const parts = [['proven', proven, 'ran and came to a verdict'], ['inferred', inferred, `did not run, but every ${strength}-way combination of its values passed in some case`], ['untested', untested, 'nothing is known']];
+  return el('div', { class: 'cards' },
+    el('section', { class: 'card' }, el('h3', {}, 'Of the full product'),
+      full === null ? el('p', {}, sentence) : [
+        el('div', { class: 'coverage', role: 'img', 'aria-label': sentence }, parts.filter(([, n]) => n).map(([name, n]) => (
+          el('span', { class: `part ${name}`, style: { 'flex-grow': String(n / full) } })))),
+        el('table', { class: 'pairs' }, el('tbody', {}, parts.map(([name, n, what]) => el('tr', {},
+          el('th', { scope: 'row' }, el('span', { class: `dot ${name}`, 'aria-hidden': 'true' }), name),
+          el('td', {}, `${percent(n, full)} `, el('span', { class: 'quiet' }, `${count(n)} of ${plural(full, 'cell')}: ${what}`)))))),
+      ],
+      explained ? el('p', { class: 'explained' }, el('strong', {}, 'With the rules of rmcp explain: '), explained) : null),
+    nearest.length ? el('section', { class: 'card whole' }, el('h3', {}, 'Untested, nearest to the failures'),
+      el('p', { class: 'quiet' }, 'One or two values away from what failed here, and never run: the next cells to try.'),
+      el('table', { class: 'checks' }, el('thead', {}, el('tr', {}, ['Case', 'Axes away', 'From failures'].map((name) => el('th', { scope: 'col' }, name)))),
+        el('tbody', {}, nearest.map(([id, distance, failures]) => el('tr', {}, el('th', { scope: 'row' }, el('code', {}, id)), el('td', {}, count(distance)), el('td', {}, count(failures))))))) : null);
+}
+
 export function machinePanel(index) {
   return el('div', { class: 'cards' }, index.card.filter((group) => group.items.length).map((group) => (
     el('section', { class: 'card' }, el('h3', {}, group.title), pairs(group.items.map(([k, v]) => [k, v]))))));

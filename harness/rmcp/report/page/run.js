@@ -4,7 +4,7 @@ import { el, count, plural, seconds } from './util.js';
 import { chip, setBadge } from './parts.js';
 import { Drawer } from './drawer.js';
 import { View } from './view.js';
-import { clusterCard, clustersPanel, explainPanel, heatPanel, literal, machinePanel, problemsPanel } from './panels.js';
+import { clusterCard, clustersPanel, coveragePanel, explainPanel, heatPanel, literal, machinePanel, problemsPanel } from './panels.js';
 
 const MOST_AXES = 6; // axis columns; further axes stay readable in the drawer and in the filter
 const LEAD = 3; // signature cards above the table
@@ -20,28 +20,29 @@ export class RunView extends View {
     this.signature = take('signature');
     this.stability = take('stability');
     take('phase');
-    table.prefix = index.columns.prefix;
+    table.prefix = { pool: index.columns.prefix.pool, codes: table.typed(index.columns.prefix.codes) };
     take('workload');
     this.message = take('message');
     table.pooled('is', index.columns.flags, true);
     table.facts(index.columns.facts);
-    table.numeric('seconds', index.ms.map((ms) => ms / 1000));
-    table.numeric('attempts', index.attempts);
-    table.numeric('rss_mib', index.rss);
-    table.names.set('_rank', { nums: Float64Array.from(index.bad, (bad, row) => (bad ? 0 : this.needsLook(row) ? 1 : 2)), ranked: true });
+    this.ms = table.numbers(index.ms);
+    this.attempts = table.numeric('attempts', table.numbers(index.attempts));
+    this.bad = table.typed(index.bad);
+    table.numeric('seconds', Float64Array.from(this.ms, (ms) => ms / 1000));
+    table.numeric('rss_mib', table.numbers(index.rss));
+    const look = this.outcome.pool.map((name) => (this.needsLook(words.of(name)) ? 1 : 2));
+    const ranks = Int8Array.from(this.bad, (bad, row) => (bad ? 0 : look[this.outcome.codes[row]]));
+    table.names.set('_rank', { order: { ranks, count: 3 } });
     const css = this.outcome.pool.map((name) => words.of(name).css);
     this.classes = Array.from(this.outcome.codes, (code) => css[code]);
   }
 
   // What is neither bad nor plainly passed comes second: known failures, remarks, cases without a verdict.
-  needsLook(row) {
-    const info = this.words.of(this.outcome.pool[this.outcome.codes[row]]);
-    return info.css !== 'passed' && info.name !== 'unsupported';
-  }
+  needsLook(info) { return info.css !== 'passed' && info.name !== 'unsupported'; }
 
   noun() { return 'case'; }
   label() { return 'Cases'; }
-  isBad(row) { return this.index.bad[row] === 1; }
+  isBad(row) { return this.bad[row] === 1; }
   flags() {
     return [['bad', 'failed and was not expected to'], ['failed', 'failed in any way'], ['known', 'failed as expected'], ['flaky', 'attempts differ'],
       ['outstanding', 'must run again'], ['retried', 'more than one attempt'], ['device', 'the device noticed'], ['improved', 'passed unexpectedly']];
@@ -85,7 +86,7 @@ export class RunView extends View {
     const flaky = stability.pool[stability.codes[row]].startsWith('flaky');
     cells[at].className = `cell c-verdict${this.isBad(row) ? ' bad' : ''}`;
     cells[at++].textContent = (word === 'no-verdict' ? '–' : word) + (flaky ? ' ~' : '');
-    cells[at++].textContent = this.index.attempts[row] ? seconds(this.index.ms[row]) : '';
+    cells[at++].textContent = this.attempts[row] ? seconds(this.ms[row]) : '';
     cells[at].textContent = this.shownAxes.map((axis) => (axis.codes[row] < 0 ? '' : axis.values[axis.codes[row]])).join(' / ');
   }
 
@@ -93,7 +94,7 @@ export class RunView extends View {
     const at = (column) => column.pool[column.codes[row]];
     return {
       outcome: at(this.outcome), cause: at(this.cause), signal: at(this.signal), verdict: at(this.verdict), stability: at(this.stability),
-      message: at(this.message), ms: this.index.attempts[row] ? this.index.ms[row] : null, bad: this.isBad(row),
+      message: at(this.message), ms: this.attempts[row] ? this.ms[row] : null, bad: this.isBad(row),
     };
   }
 
@@ -107,16 +108,14 @@ export class RunView extends View {
   pick(found, chosen) {
     if (!chosen.size) return found;
     const wanted = Uint8Array.from(this.outcome.pool, (name) => (chosen.has(name) ? 1 : 0));
-    return found.map((shown, row) => (shown && wanted[this.outcome.codes[row]] ? 1 : 0));
+    const out = new Uint8Array(found.length);
+    for (let row = 0; row < out.length; row++) out[row] = found[row] & wanted[this.outcome.codes[row]];
+    return out;
   }
 
   drawChips() {
-    const totals = new Map();
-    for (let row = 0; row < this.found.length; row++) {
-      if (!this.found[row]) continue;
-      const code = this.outcome.codes[row];
-      totals.set(code, (totals.get(code) || 0) + 1);
-    }
+    const totals = new Int32Array(this.outcome.pool.length);
+    for (let row = 0; row < this.found.length; row++) totals[this.outcome.codes[row]] += this.found[row];
     const chosen = new Set(this.state.get('o').split(',').filter(Boolean));
     const names = this.words.order.filter((name) => this.outcome.pool.includes(name));
     const toggle = (name) => {
@@ -128,7 +127,7 @@ export class RunView extends View {
     };
     this.chipBox.replaceChildren(...names.map((name) => {
       const info = this.words.of(name);
-      const node = chip({ pressed: chosen.has(name), css: info.css, letter: info.letter, label: name, number: totals.get(this.outcome.pool.indexOf(name)) || 0, title: info.meaning, press: () => toggle(name) });
+      const node = chip({ pressed: chosen.has(name), css: info.css, letter: info.letter, label: name, number: totals[this.outcome.pool.indexOf(name)], title: info.meaning, press: () => toggle(name) });
       node.dataset.name = name;
       return node;
     }));
@@ -157,6 +156,7 @@ export class RunView extends View {
       { id: 'rows', title: 'Cases' },
       { id: 'signatures', title: 'Signatures', number: this.index.clusters.length, draw: () => clustersPanel(this.index, this.words, (c) => this.showCluster(c)) },
       { id: 'overview', title: 'Overview', draw: () => heatPanel(this) },
+      ...(this.index.coverage ? [{ id: 'coverage', title: 'Coverage', draw: () => coveragePanel(this.index) }] : []),
       { id: 'machine', title: 'Machine', draw: () => machinePanel(this.index) },
     ];
     if (this.index.explain.length) found.push({ id: 'explain', title: 'Explanations', number: this.index.explain.length, draw: () => explainPanel(this.index, this) });

@@ -17,14 +17,18 @@ export function el(tag, attributes, ...children) {
   return node;
 }
 
-// A block of the page: base64 of gzip of JSON.
-export async function unpack(id) {
+// A block of the page: base64 of gzip of JSON, or of bytes.
+export async function unpack(id) { return (await unzip(id)).json(); }
+
+export async function unpackBytes(id) { return (await unzip(id)).arrayBuffer(); }
+
+async function unzip(id) {
   const text = document.getElementById(id).textContent.trim();
   const raw = atob(text);
   const bytes = new Uint8Array(raw.length);
   for (let i = 0; i < raw.length; i++) bytes[i] = raw.charCodeAt(i);
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'));
-  return JSON.parse(await new Response(stream).text());
+  return new Response(stream);
 }
 
 const format = new Intl.NumberFormat('en-US');
@@ -33,6 +37,8 @@ export const plural = (n, one, many) => `${count(n)} ${n === 1 ? one : many || o
 
 export function seconds(ms) {
   if (ms === null || ms === undefined) return '';
+  if (ms > 0 && ms < 1) return `${Math.max(1, Math.round(ms * 1000))} µs`;
+  if (ms > 0 && ms < 10) return `${Number(ms.toFixed(1))} ms`;
   if (ms < 1000) return `${Math.round(ms)} ms`;
   if (ms < 60000) return `${(ms / 1000).toFixed(ms < 10000 ? 2 : 1)} s`;
   return `${Math.floor(ms / 60000)} min ${Math.round((ms % 60000) / 1000)} s`;

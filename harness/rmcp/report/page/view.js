@@ -55,7 +55,8 @@ export class View {
     const started = performance.now();
     if (any('q', 'o')) this.applyFilter();
     if (any('q', 'o', 'g', 's')) this.arrange();
-    if (any('q', 'o', 'tab', 'ax', 'ay', 'start')) this.drawTabs();
+    // Tabs and the table's frame do not depend on the filter; other panels do.
+    if (any('tab', 'ax', 'ay', 'start') || (any('q', 'o') && this.paneled)) this.drawTabs();
     if (any('o', 'q', 'start')) this.drawChips();
     if (any('case')) this.follow();
     this.took = performance.now() - started;
@@ -95,9 +96,9 @@ export class View {
   grouped(rows, source) {
     const members = new Map();
     for (const row of rows) {
-      const code = source.codes[row];
-      if (!members.has(code)) members.set(code, []);
-      members.get(code).push(row);
+      const own = members.get(source.codes[row]);
+      if (own) own.push(row);
+      else members.set(source.codes[row], [row]);
     }
     const entries = [];
     this.groups = [...members.keys()].sort((a, b) => a - b).map((code) => {
@@ -153,6 +154,7 @@ export class View {
     }, tab.title, tab.number === undefined ? null : el('span', { class: 'number' }, count(tab.number)))));
     this.panel.setAttribute('aria-labelledby', `tab-${wanted.id}`);
     const rows = !wanted.draw;
+    this.paneled = !rows;
     this.panel.classList.toggle('rows', rows);
     const heading = el('h2', { class: 'unseen' }, wanted.title);
     this.panel.replaceChildren(heading, rows ? el('div', { class: 'grid-wrap' }, this.grid.node, el('p', { class: 'empty nothing-found' }, 'Nothing matches the filter. ',
@@ -181,7 +183,7 @@ export class View {
     else this.openRow(row);
   }
 
-  openRow(row) { this.state.set({ case: this.table.idOf(row) }, !this.state.get('case')); }
+  openRow(row) { this.state.set({ case: this.table.named(row) }, !this.state.get('case')); }
 
   closeDrawer() {
     this.state.set({ case: '' });

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rmcp.diagnose.exact import (
+from rmcp.stats.exact import (
     Sprt,
     binomial_tail,
     fisher_greater,
