@@ -146,3 +146,12 @@ def test_overview(open_page: OpenPage, versions_page: Path) -> None:
     assert page.locator(".heat-table").is_visible()
     page.locator(".axis-value").first.click()
     assert "==" in page.locator("#filter").input_value()
+
+
+def test_columns_of_two_runs_of_one_day_can_be_told_apart(open_page: OpenPage, tmp_path: Path) -> None:
+    cases, _ = synthetic.pair_of_every_change()
+    runs = [synthetic.run_of(cases, id=f"20261127-08293{name}") for name in ("6.622-866a", "9.867-3a65")]
+    write_comparison(compare(runs), tmp_path / "compare.html")
+    page = open_page(tmp_path / "compare.html", size="desktop")
+    heads = page.locator(".grid-head .c-side").all_inner_texts()
+    assert [head.split(" ")[0].strip() for head in heads] == ["…082936.622-866a", "…082939.867-3a65"]

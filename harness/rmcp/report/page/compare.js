@@ -1,6 +1,6 @@
 // The page of a comparison: rows by sides, with change classes as tabs.
 
-import { el, count, copyButton, percent, plural, seconds } from './util.js';
+import { el, count, copyButton, percent, plural, seconds, telling } from './util.js';
 import { badge, bar, pairs, section } from './parts.js';
 import { View } from './view.js';
 import { heatPanel, literal } from './panels.js';
@@ -73,10 +73,11 @@ export class CompareView extends View {
   gridColumns() {
     this.shownAxes = this.table.axes.filter((axis) => axis.values.length > 1).slice(0, 5);
     if (!this.shownAxes.length) this.shownAxes = this.table.axes.slice(0, 3);
+    const short = telling(this.index.sides.map((side) => side.name));
     return [
       { title: 'Change', width: '9.4rem', sort: '_rank', className: 'c-outcome' },
       ...this.shownAxes.map((axis) => ({ title: axis.name, width: `minmax(3.5rem, ${Math.min(14, Math.max(axis.name.length + 2, ...axis.values.slice(0, 300).map((v) => v.length)) * 0.6 + 1)}rem)`, sort: axis.name, className: 'c-axis' })),
-      ...this.across.map((i) => [this.index.sides[i], i]).map(([side, i]) => ({ title: `${side.name}${side.baseline ? ' (base)' : ''}`, width: 'minmax(6.8rem, 8.5rem)', sort: `outcome.${i + 1}`, className: `c-side${side.baseline ? ' base' : ''}` })),
+      ...this.across.map((i) => [this.index.sides[i], i]).map(([side, i]) => ({ title: `${short[i]}${side.baseline ? ' (base)' : ''}`, width: 'minmax(6.8rem, 8.5rem)', sort: `outcome.${i + 1}`, className: `c-side${side.baseline ? ' base' : ''}` })),
       { title: 'What happened', width: 'minmax(8rem, 1fr)', className: 'c-message' },
       { title: 'Row', width: '', className: 'c-name' },
     ];

@@ -52,6 +52,14 @@ export function percent(part, whole) {
   return `${Math.round(value)} %`;
 }
 
+// Names for narrow places: a long beginning that all of them share (run ids of one day) is left out.
+export function telling(names) {
+  let shared = names[0] || '';
+  for (const name of names) while (!name.startsWith(shared)) shared = shared.slice(0, -1);
+  const cut = Math.max(...['-', '_', '.', '/', ' '].map((sign) => shared.lastIndexOf(sign))) + 1;
+  return cut < 6 ? names : names.map((name) => `…${name.slice(cut)}`);
+}
+
 // Clipboard with a fallback for file:// pages, where the asynchronous API may be refused.
 export async function copyText(text) {
   try {
