@@ -3,12 +3,16 @@ arguments refused."""
 
 from __future__ import annotations
 
+import itertools
+import json
+import time
+
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from rmcp_torch.context import Context  # noqa: E402
-from rmcp_torch.workloads import _convolution, conv1d, conv2d, conv3d, determinism  # noqa: E402
+from rmcp_torch.workloads import _convolution, conv1d, conv2d, conv3d, determinism, measure  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +53,36 @@ def test_conv2d_is_right(ctx, memory_format, dtype, direction):
     phases = [frame["name"] for frame in ctx.frames]
     assert phases == ["setup", "reference", "launch", "sync", "compare"]
     assert ctx.metrics["median_s"] > 0
+
+
+@pytest.mark.parametrize(("repeat", "kept"), [(1, None), (2, 1), (6, 5), (65, 64), (200, 64)])
+def test_every_iteration_but_the_first_is_a_sample(repeat, kept):
+    ctx = Context("cpu", 7, lambda frame: None)
+    calls = []
+
+    def step():
+        calls.append(time.sleep(0.0001))
+        return len(calls)
+
+    assert measure.timed(ctx, step, repeat) == 1
+    assert len(calls) == repeat
+    samples = ctx.metrics.get("samples_s")
+    if kept is None:
+        assert samples is None
+        return
+    assert len(samples) == kept
+    assert all(value >= 0.0001 and value == round(value, 6) for value in samples)
+    if repeat <= 65:
+        assert sorted(samples)[len(samples) // 2] == ctx.metrics["median_s"]
+    assert len(json.dumps(samples)) < 800
+
+
+@pytest.mark.parametrize(("count", "most"), [(0, 4), (4, 4), (5, 4), (9, 4), (1000, 64)])
+def test_spread_keeps_order_the_first_and_even_distances(count, most):
+    kept = measure.spread(list(range(count)), most)
+    assert len(kept) == min(count, most) and kept[:1] == list(range(count))[:1]
+    steps = {later - earlier for earlier, later in itertools.pairwise(kept)}
+    assert kept == sorted(kept) and (not steps or max(steps) - min(steps) <= 1)
 
 
 @pytest.mark.parametrize(
