@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from rmcp.matrix.versions import VERSION
 
 OPTION = "--rmcp-runtime"
 AXIS = "runtime"
-_THIS = "this"
+THIS = "this"
 _EXAMPLE = f"for example {OPTION} debian=/usr/bin/python3"
 
 
@@ -44,13 +44,20 @@ def given_runtime(text: str, directory: Path) -> Given:
         raise UserError(
             f"{OPTION}: {name!r} cannot name a runtime: it stands in ids and may hold letters, digits and . _ + -"
         )
-    if name == _THIS:
-        raise UserError(f"{OPTION}: `{_THIS}` is the interpreter that runs pytest; choose another name, {_EXAMPLE}")
+    if name == THIS:
+        raise UserError(f"{OPTION}: `{THIS}` is the interpreter that runs pytest; choose another name, {_EXAMPLE}")
     if what.startswith("{"):
         fields = _written(name, what, directory)
         return Given(name, fields, f"{name}={json.dumps(fields)}")
     python = _absolute(what, directory)
     return Given(name, {"python": python}, f"{name}={python}")
+
+
+def given_axis(recorded: object, axes: Collection[str]) -> str:
+    """Name of the axis that exists only because a run was given runtimes: ``recorded`` is the matrix of its manifest,
+    ``axes`` are those of the file. "" when the file has the axis itself, or nothing was given."""
+    given = recorded.get("runtimes") if isinstance(recorded, Mapping) else None
+    return AXIS if given and AXIS not in axes else ""
 
 
 def _written(name: str, what: str, directory: Path) -> Mapping[str, Any]:
@@ -84,8 +91,8 @@ def with_runtimes(axes: tuple[Axis, ...], given: Iterable[Given]) -> tuple[Axis,
     if number is None:
         number = next((i for i, axis in enumerate(axes) if axis.name == AXIS), None)
     if number is None:
-        this = Value(_THIS, Patch(), at)
-        axes = (Axis(AXIS, (this,), at, compare=True, type=VERSION, default=_THIS), *axes)
+        this = Value(THIS, Patch(), at)
+        axes = (Axis(AXIS, (this,), at, compare=True, type=VERSION, default=THIS), *axes)
         number = 0
     values = {value.name: value for value in axes[number].values}
     for each in given:
