@@ -45,11 +45,13 @@ def _sparse_csr() -> Any:
 
 
 def _depthwise_wide() -> Any:
-    """A sound bfloat16 depthwise convolution with a kernel 1 x 16: in 2.13 oneDNN's code generator
-    (jit_brdgmm_kernel_base_t::brdgmm_microkernel) never ends on a CPU with AVX512_BF16, for every width from 15
-    and 16 channels or fewer; float16 does the same on one with AVX512_FP16. Right in 1.13, and on older CPUs."""
+    """A sound bfloat16 depthwise convolution, channels last, with a kernel 1 x 16: in 2.13 oneDNN's code generator
+    (jit_brdgmm_kernel_base_t::brdgmm_microkernel) never ends on a CPU with AVX512_BF16, seen with 8 and 16 channels
+    and every width from 15 that was tried; float16 does the same on one with AVX512_FP16, in both layouts. Right
+    in 1.13.1."""
     x, weight = torch.randn(4, 16, 1, 80), torch.randn(16, 1, 1, 16)
-    return torch.nn.functional.conv2d(x.bfloat16(), weight.bfloat16(), padding=(0, 8), groups=16)
+    x, weight = (each.bfloat16().contiguous(memory_format=torch.channels_last) for each in (x, weight))
+    return torch.nn.functional.conv2d(x, weight, padding=(0, 8), groups=16)
 
 
 OPERATORS: Dict[str, Callable[[], Any]] = {
