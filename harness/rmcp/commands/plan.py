@@ -97,8 +97,9 @@ def _list(paths: list[Path] | None) -> int:
         if listed.doc:
             first = textwrap.shorten(listed.doc.partition(". ")[0], 300, placeholder=" ...")
             print(textwrap.fill(first, 100, initial_indent="    ", subsequent_indent="    "))
-        for name, doc in listed.profiles:
-            print(f"    --profile {name}" + (f": {doc}" if doc else ""))
+        for profile in listed.profiles:
+            size = f"{profile.cases} cases, about {_duration(profile.seconds)}"
+            print(f"    --profile {profile.name}  {size}" + (f": {profile.doc}" if profile.doc else ""))
     return 0
 
 
