@@ -9,7 +9,8 @@ import pytest
 from rmcp.compare.sides import sides_of
 from rmcp.device.facts import host_facts
 from rmcp.isolation.lane import Lane, LaneOptions
-from rmcp.matrix.estimate import products
+from rmcp.matrix.document import Matrix
+from rmcp.matrix.estimate import products, seconds
 from rmcp.matrix.expand import expand
 from rmcp.matrix.find import shipped_matrices
 from rmcp.matrix.load import load_matrix
@@ -28,14 +29,17 @@ OTHER = "debian"
 OPTION = f"{OTHER}=/usr/bin/python3"
 ROWS = 3  # per matrix: with both runtimes and all matrices half a minute
 MOST_PRODUCTS = 3e7  # of one convolution: a tenth of a second with the slowest BLAS
+MOST_SECONDS = 12.0  # of one case by estimate, its interpreter included: keeps out the hangs that take a minute
 SLOW = ("loader-", "numbers-", "train-", "flood", "fill-", "sleep", "stubborn", "busy", "endless", "compile", "silent")
 
 
-def chosen(cases: tuple[Case, ...]) -> list[Case]:
+def chosen(matrix: Matrix) -> list[Case]:
     """Some small rows in the stock environment, spread over the matrix, each with all its runtimes."""
     rows: dict[str, list[Case]] = {}
+    cases = expand(matrix).cases
     for case in cases:
-        quick = not any(value.startswith(SLOW) for value in case.axes.values()) and case.timeout.silent >= 6
+        quick = not any(value.startswith(SLOW) for value in case.axes.values())
+        quick = quick and seconds([case], matrix.expect, matrix.names) < MOST_SECONDS
         if quick and not case.env:
             rows.setdefault(case.row, []).append(case)
     complete = [row for row in rows.values() if {case.runtime.name for case in row} == {"this", OTHER}]
@@ -61,7 +65,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, list
         for path in sorted(shipped_matrices(), key=lambda path: path.stem in ("selftest", "native-crashes")):
             options = RunOptions(matrix=str(path), runtimes=(OPTION,), out=tmp_path_factory.mktemp(path.stem))
             matrix = load_matrix(path, options.runtimes)
-            prepared = Prepared(matrix, tuple(chosen(expand(matrix).cases)))
+            prepared = Prepared(matrix, tuple(chosen(matrix)))
             directory = active.create(prepared, prepared.cases, options)
             opened[path.stem] = ActiveRun(prepared, directory, options, "main", host=host), prepared
         for runtime in ("this", OTHER):
