@@ -12,6 +12,8 @@ from rmcp.matrix.expand import expand
 from rmcp.matrix.find import shipped_matrices
 from rmcp.matrix.given import given_axis, given_runtime
 from rmcp.matrix.load import load_matrix, load_recorded, load_text
+from rmcp.session.options import RunOptions
+from rmcp.session.prepare import prepare
 
 HEAD = "rmcp: 1\nname: t\ndefaults: {workload: noop}\n"
 PLAIN = HEAD + "axes: {h: [1, 2]}\n"
@@ -124,3 +126,25 @@ def test_plan_shows_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert "runtime (compared): this 4, debian 4" in capsys.readouterr().out
     assert cli.main(["plan", "conv2d", "--runtime", "debian"]) == 4
     assert "takes NAME=PYTHON" in capsys.readouterr().err
+
+
+def test_a_profile_named_default_runs_when_none_is_named(tmp_path: Path) -> None:
+    profiles = "profiles: {default: {select: h == 1, set: [{where: h == 1, seed: 5}]}, full: {}}\n"
+    matrix = load_text(PLAIN + profiles, "t.yaml")
+    assert [(case.id, case.seed) for case in expand(matrix).cases] == [("t[1]", 5)]
+    assert [case.seed for case in expand(matrix, "full").cases] == [1234, 1234]
+    path = tmp_path / "t.yaml"
+    path.write_text(PLAIN + profiles)
+    with pytest.raises(UserError, match=r"under its profile `default` \(others: full\) has no case 't\[2\]'"):
+        prepare(RunOptions(matrix=str(path), cases=("t[2]",)))
+    (prepared,) = prepare(RunOptions(matrix=str(path), cases=("t[2]",), profile="full"))
+    assert [case.id for case in prepared.cases] == ["t[2]"]
+
+
+def test_the_product_of_a_run_keeps_what_its_profile_sets() -> None:
+    from rmcp.diagnose.product import _whole
+
+    text = PLAIN + "profiles: {default: {select: h == 1, set: [{where: h > 0, seed: 5}]}, full: {}}\n"
+    matrix = load_text(text, "t.yaml")
+    assert [case.seed for case in expand(_whole(matrix, {"profile": None})).cases] == [5, 5]
+    assert [case.seed for case in expand(_whole(matrix, {"profile": "full"})).cases] == [1234, 1234]

@@ -71,7 +71,8 @@ def _narrow(matrix: Matrix, cases: tuple[Case, ...], options: RunOptions) -> tup
             hint = did_you_mean(missing[0], known) or f"`rmcp plan {options.matrix or ''}` lists them"
             where = f"the matrix {matrix.name!r}"
             if options.profile is None and DEFAULT_PROFILE in matrix.profiles:
-                where += f" under its profile `{DEFAULT_PROFILE}` (others: {', '.join(matrix.profiles)})"
+                others = ", ".join(name for name in matrix.profiles if name != DEFAULT_PROFILE)
+                where += f" under its profile `{DEFAULT_PROFILE}` (others: {others or 'none'})"
             raise UserError(f"{where} has no case {missing[0]!r}; {hint}")
         cases = tuple(known[wanted] for wanted in options.cases)
     return tuple(_override(case, options) for case in cases)
