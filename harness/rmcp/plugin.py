@@ -22,6 +22,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--rmcp-select", metavar="EXPR", help="only cases for which the expression holds")
     group.addoption("--rmcp-case", action="append", default=[], metavar="ID", help="only this case (repeatable)")
     group.addoption("--rmcp-profile", metavar="NAME", help="a profile of the matrix")
+    group.addoption(
+        "--rmcp-runtime", action="append", default=[], metavar="NAME=PYTHON",
+        help="a further runtime: an interpreter, a venv, or {prefix: ...} or {image: ...} (repeatable)",
+    )  # fmt: skip
     group.addoption("--rmcp-device", metavar="DEVICE", help="cpu, cuda, cuda:1, xpu ...; overrides the matrix")
     group.addoption(
         "--rmcp-isolation", choices=("fork", "exec", "batch"), default="fork",

@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rmcp.isolation.attempt import Attempt
-from rmcp.isolation.lane import Lane, LaneOptions
+from rmcp.isolation.lane import Lane, LaneOptions, RuntimeFailed
 from rmcp.isolation.pool import Live, PoolStep, plan_pool
 from rmcp.matrix.model import Case, RuntimeSpec, Timeouts
 from rmcp_torch import forking, guard, ladder, linux
@@ -141,6 +142,63 @@ def test_a_start_that_hangs_is_killed(lane: Lane, tmp_path: Path) -> None:
     )  # fmt: skip
     seen = lane.attempt(hanging, 1)
     assert (seen.deadline and seen.deadline.phase, seen.signal) == ("import", "SIGKILL")
+
+
+def test_a_zygote_that_waited_longer_than_its_start_budget_is_well(lane: Lane) -> None:
+    """It was warmed up while the case before it hung: its greeting came in time and lies unread."""
+    slow = case("sleep", case_s=20.0, silent_s=2.5)
+    warmed = replace(case("none", env={"OTHER": "1"}), timeout=Timeouts(2.0, 20.0, 10.0))
+    assert lane.attempt(slow, 1, [warmed]).deadline is not None
+    (seat,) = [seat for seat in lane._seats.values() if seat.process.hello is None]
+    assert time.monotonic() - seat.process.started > 2.0
+    assert lane.attempt(warmed, 1).result
+    assert lane.facts_of(warmed)["python"]
+
+
+def runtime_case(name: str, python: object) -> Case:
+    return Case(
+        id=name, key=name, row=name, workload="faults", axes={}, args={"kind": "none"}, device="cpu",
+        runtime=RuntimeSpec(name, python=str(python)), timeout=Timeouts(0.5, 5, 5),
+    )  # fmt: skip
+
+
+def test_facts_of_a_runtime_that_is_missing_and_of_one_that_fails(lane: Lane, tmp_path: Path) -> None:
+    absent = runtime_case("absent", tmp_path / "none")
+    assert lane.facts_of(absent) == lane.facts_of(absent) == {}
+    fake = tmp_path / "python"
+    fake.write_text(f"#!/bin/sh\necho x >> {tmp_path}/starts\nkill -SEGV $$\n")
+    fake.chmod(0o755)
+    broken = runtime_case("broken", fake)
+    for _ in range(2):
+        with pytest.raises(RuntimeFailed) as failed:
+            lane.facts_of(broken)
+        assert failed.value.attempt.signal == "SIGSEGV"
+    assert lane.attempt(broken, 1).signal == "SIGSEGV"
+    assert (tmp_path / "starts").read_text() == "x\nx\n", "a runtime is started at most twice"
+
+
+NEEDS = """
+rmcp: 1
+name: needs
+defaults: {workload: noop, device: cpu, timeout: {start: 30s, case: 10s}}
+axes:
+  runtime:
+    role: compare
+    values: {absent: {runtime: {python: ./none}}, broken: {runtime: {python: ./python}}}
+requires: [{needs: "torch >= 1", reason: "no torch there"}]
+"""
+
+
+def test_a_runtime_that_dies_at_its_start_is_not_called_unsupported(tmp_path: Path) -> None:
+    matrix = tmp_path / "m.yaml"
+    matrix.write_text(NEEDS)
+    fake = tmp_path / "python"
+    fake.write_text("#!/bin/sh\nkill -SEGV $$\n")
+    fake.chmod(0o755)
+    words = [sys.executable, "-m", "pytest", f"--rmcp-matrix={matrix}", "-q", "-rA", "-p", "no:cacheprovider"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1, done.stdout
+    assert "1 crash" in done.stdout and "1 unsupported" in done.stdout, done.stdout
 
 
 def test_one_zygote_per_environment_and_a_bounded_number(lane: Lane) -> None:

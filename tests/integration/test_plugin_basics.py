@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -180,6 +181,8 @@ def test_eight_mistakes_eight_positions(pytester: pytest.Pytester) -> None:
         (["--rmcp-matrix=small.yaml", "--rmcp-shard", "3/2"], "2/5"),
         (["--rmcp-matrix=small.yaml", "--rmcp-memory", "lots"], "2GiB"),
         (["--rmcp-matrix=small.yaml", "--rmcp-profile", "smoke"], "profile"),
+        (["--rmcp-matrix=small.yaml", "--rmcp-runtime", "/usr/bin/python3"], "NAME=PYTHON"),
+        (["--rmcp-matrix=small.yaml", "--rmcp-runtime", "x=/nowhere/python"], "there is no interpreter"),
         (["--rmcp-matrix=small.yaml", "--rmcp-case", "small[a/float23]"], "float32"),
         (["--rmcp-resume"], "run"),
     ],
@@ -200,6 +203,59 @@ def test_a_runtime_that_does_not_exist(pytester: pytest.Pytester) -> None:
     assert result.ret == 2
     result.stdout.fnmatch_lines(["*6 harness-error*", "*6 outstanding*"])
     assert "/no/python" in result.stdout.str()
+
+
+def test_a_runtime_from_the_command_line(pytester: pytest.Pytester) -> None:
+    """One command, another interpreter beside this one; resumed, compared and expected like any other runtime."""
+    pytester.makefile(".yaml", faults=FAULTS)
+    link = pytester.path / "mine"
+    link.symlink_to(sys.executable)
+    words = ("--rmcp-matrix=faults.yaml", "--rmcp-runtime=mine=./mine", "--rmcp-select=kind in [good, segv, raised]")
+    result = pytester.runpytest_subprocess(*words, "--maxfail=2")
+    assert result.ret == 1, "stopped at the second failure"
+    result = pytester.runpytest_subprocess("--rmcp-resume=latest", "--rmcp-runtime=x=./mine")
+    assert "a further one needs a new run" in result.stderr.str() + result.stdout.str()
+    pytester.runpytest_subprocess("--rmcp-resume=latest")
+    seen = {entry["id"]: (entry["axes"]["runtime"], entry["outcome"]) for entry in records(pytester)}
+    assert seen == {
+        "faults[good]": ("this", "pass"), "faults[segv]": ("this", "crash"), "faults[raised]": ("this", "error"),
+        "faults[mine/good]": ("mine", "pass"), "faults[mine/segv]": ("mine", "crash"),
+        "faults[mine/raised]": ("mine", "error"),
+    }  # fmt: skip
+    rmcp = [sys.executable, "-m", "rmcp.cli"]
+    compared = subprocess.run([*rmcp, "compare", "latest"], capture_output=True, text=True, timeout=60, check=True)
+    assert "mine against this: 3 unchanged" in compared.stdout
+    pytest.importorskip("ruamel.yaml")
+    updated = subprocess.run([*rmcp, "expect", "update", "latest"], capture_output=True, text=True, timeout=60)
+    assert "3 cases with values that the matrix does not have: left out" in updated.stdout, updated.stderr
+    again = pytester.runpytest_subprocess("--rmcp-matrix=faults.yaml", "--rmcp-select=kind in [good, segv, raised]")
+    assert again.ret == 0, "the rules that were written are about the matrix's own cases"
+
+
+def test_what_failed_says_how_to_run_it_again(pytester: pytest.Pytester) -> None:
+    pytester.makefile(".yaml", faults=FAULTS + "profiles: {some: {select: 'kind in [good, segv]'}}\n")
+    link = pytester.path / "mine"
+    link.symlink_to(sys.executable)
+    result = pytester.runpytest_subprocess(
+        "--rmcp-matrix=faults.yaml", "--rmcp-runtime=mine=./mine", "--rmcp-profile=some", "--junitxml=j.xml"
+    )
+    assert result.ret == 1
+    text = (pytester.path / "j.xml").read_text(encoding="utf-8").replace("&#10;", "\n").replace("&apos;", "'")
+    line = [line for line in text.splitlines() if "again: rmcp run" in line and "mine" in line][-1]
+    words = shlex.split(line.partition("again: rmcp ")[2].partition("<")[0])
+    again = subprocess.run(
+        [sys.executable, "-m", "rmcp.cli", *words, "-q"], capture_output=True, text=True, timeout=60
+    )
+    assert again.returncode == 1, again.stdout + again.stderr
+    assert "1 crash" in again.stdout
+    assert "PytestAssertRewriteWarning" not in again.stdout
+
+
+def test_nothing_selected_says_why(pytester: pytest.Pytester) -> None:
+    pytester.makefile(".yaml", small=MATRIX)
+    result = pytester.runpytest_subprocess("--rmcp-matrix=small.yaml", "--rmcp-select=size == a and size == b")
+    assert result.ret == 5
+    result.stdout.fnmatch_lines(["matrix 'small' has no case under --rmcp-select=size == a and size == b; *"])
 
 
 def test_unused_means_nothing_is_imported(pytester: pytest.Pytester) -> None:

@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -334,3 +335,45 @@ def test_records_of_a_killed_process_count_once_and_torn_lines_not(tmp_path: Pat
     (tmp_path / "records" / "2.jsonl").write_text(first + "\n" + seen[:40])
     (both,), processes = command.collect(tmp_path)[0].values(), command.collect(tmp_path)[1]
     assert (both.forward, both.backward, both.places, processes) == (6, 2, {"Net.a": 6}, 2)
+
+
+@pytest.mark.torch
+def test_a_stopped_capture_keeps_what_was_seen_and_leaves_nothing_running(tmp_path: Path) -> None:
+    """As `timeout 10m rmcp capture ...` and batch systems stop it."""
+    script = tmp_path / "train.py"
+    script.write_text(
+        "import os, time, torch\ntorch.nn.Conv2d(3, 4, 3)(torch.randn(1, 3, 8, 8))\n"
+        "open('pid.tmp', 'w').write(str(os.getpid()))\nos.rename('pid.tmp', 'pid')\ntime.sleep(600)\n"
+    )
+    words = [sys.executable, "-m", "rmcp.cli", "capture", "--out", "seen.yaml", "--", sys.executable, str(script)]
+    process = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    give_up = time.monotonic() + 60
+    while not (tmp_path / "pid").exists() and time.monotonic() < give_up and process.poll() is None:
+        time.sleep(0.05)
+    process.terminate()
+    told = process.communicate(timeout=30)[1]
+    assert process.returncode == 1
+    assert "died of SIGTERM; the matrix holds what it did until then" in told
+    assert len(expand(load_text((tmp_path / "seen.yaml").read_text(), "seen.yaml")).cases) == 1
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--out", "no/where.yaml", "--", "touch", "ran"], "there is no folder"),
+        (["--", "train.py"], "a script needs its interpreter: rmcp capture -- python train.py"),
+        (["--", "pyton", "train.py"], "cannot run pyton: No such file or directory"),
+        (["--out", "there.yaml", "--", "touch", "ran"], "is already there"),
+        ([], "say what to run"),
+    ],
+)
+def test_mistakes_are_told_before_the_program_runs(
+    words: list[str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there.yaml").write_text("")
+    assert main(["capture", *words]) == 4
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "ran").exists()

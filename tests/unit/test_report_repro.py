@@ -12,7 +12,7 @@ import pytest
 import synthetic
 
 from rmcp.matrix.model import Case, RuntimeSpec
-from rmcp.report.repro import reproducer, rmcp_command, shell_command
+from rmcp.report.repro import reproducer, rmcp_command, run_command, shell_command
 
 HARNESS = Path(__file__).parents[2] / "harness"
 
@@ -104,3 +104,14 @@ def test_commands_are_quoted() -> None:
     assert shell_command(conv_case()) == "python repro.py"
     record = synthetic.case({"shape": "a b"})
     assert rmcp_command(synthetic.run_of([record]), record) == "rmcp run conv2d.yaml --case 'conv2d[a b]'"
+
+
+def test_the_command_repeats_what_makes_the_case() -> None:
+    options = {"profile": "my profile", "device": "cuda:1", "select": "x == y"}
+    runtimes = ["5.2=/opt/a", "mine={prefix: /opt/b}"]
+    told = run_command("m.yaml", "m[mine/a]", "mine", options, runtimes)
+    assert told == (
+        "rmcp run m.yaml --case 'm[mine/a]' --profile 'my profile' --runtime 'mine={prefix: /opt/b}'"
+        " --rmcp-device=cuda:1"
+    )
+    assert run_command("m.yaml", "m[a]", "this", {}, runtimes) == "rmcp run m.yaml --case 'm[a]'"

@@ -3,12 +3,16 @@ arguments refused."""
 
 from __future__ import annotations
 
+import itertools
+import json
+import time
+
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from rmcp_torch.context import Context  # noqa: E402
-from rmcp_torch.workloads import _convolution, conv1d, conv2d, conv3d, determinism  # noqa: E402
+from rmcp_torch.workloads import _convolution, conv1d, conv2d, conv3d, determinism, measure, reference  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +53,92 @@ def test_conv2d_is_right(ctx, memory_format, dtype, direction):
     phases = [frame["name"] for frame in ctx.frames]
     assert phases == ["setup", "reference", "launch", "sync", "compare"]
     assert ctx.metrics["median_s"] > 0
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "dilation", "groups", "transposed"),
+    [
+        ((3,), (1,), (1,), (1,), 1, False),
+        ((4,), (3,), (2,), (2,), 2, False),
+        ((3, 3), (1, 1), (1, 1), (1, 1), 1, False),
+        ((5, 2), (2, 3), (2, 0), (2, 1), 4, False),
+        ((1, 1), (2, 1), (0, 0), (1, 1), 1, False),
+        ((4, 3), (2, 2), (1, 1), (1, 2), 2, True),
+        ((2, 3, 1), (1, 2, 1), (1, 0, 0), (1, 1, 2), 2, False),
+        ((3, 2, 2), (2, 1, 2), (1, 1, 0), (1, 1, 1), 1, True),
+    ],
+)
+@pytest.mark.parametrize("images", [1, 2])
+def test_a_reference_in_parts_is_the_reference(
+    kernel, stride, padding, dilation, groups, transposed, images, monkeypatch
+):
+    geometry = reference.Geometry(kernel, stride, padding, dilation, groups, transposed)
+    size = tuple(13 - place for place in range(len(kernel)))
+    random = torch.Generator().manual_seed(5)
+    x = torch.randn((images, 8) + size, generator=random)
+    w = torch.randn((8, 8 // groups) + kernel, generator=random)
+    b = torch.randn(8, generator=random)
+    g = torch.randn((images, 8) + geometry.out_size(size), generator=random)
+    beats = []
+    made = []
+    for band, least in ((10**9, 1), (1, 1), (1000, 7)):
+        monkeypatch.setattr(reference, "_BAND", band)
+        monkeypatch.setattr(reference, "_LEAST_POSITIONS", least)
+        beats.append(0)
+
+        def beat():
+            beats[-1] += 1
+
+        made.append(reference.convolution(x, w, b, g, geometry, torch.float32, beat=beat))
+    assert beats[0] == images - 1 <= beats[2] <= beats[1] > beats[0], "a part is a sign of life"
+    for parts in made[1:]:
+        for name, whole in made[0].items():
+            torch.testing.assert_close(parts[name].value, whole.value, rtol=1e-12, atol=1e-12)
+            torch.testing.assert_close(parts[name].bound(), whole.bound(), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("out", "rows"), [((1,), 1), ((572, 572), 576), ((7, 7), 4608), ((0, 5), 9), ((64, 1), 0), ((3, 10**7), 9)]
+)
+def test_bands_cut_everything_once_and_evenly(out, rows):
+    bands = reference._bands(out, rows)
+    assert bands[0][0] == 0 and bands[-1][1] == out[0]
+    assert all(before[1] == after[0] for before, after in itertools.pairwise(bands))
+    lengths = [stop - start for start, stop in bands]
+    assert len(set(lengths[:-1])) <= 1 and lengths[-1] <= lengths[0]
+    along = out[1] if len(out) > 1 else 1
+    most = max(along, reference._LEAST_POSITIONS, reference._BAND // rows) if rows else max(out)
+    assert lengths[0] * along <= most
+
+
+@pytest.mark.parametrize(("repeat", "kept"), [(1, None), (2, 1), (6, 5), (65, 64), (200, 64)])
+def test_every_iteration_but_the_first_is_a_sample(repeat, kept):
+    ctx = Context("cpu", 7, lambda frame: None)
+    calls = []
+
+    def step():
+        calls.append(time.sleep(0.0001))
+        return len(calls)
+
+    assert measure.timed(ctx, step, repeat) == 1
+    assert len(calls) == repeat
+    samples = ctx.metrics.get("samples_s")
+    if kept is None:
+        assert samples is None
+        return
+    assert len(samples) == kept
+    assert all(value >= 0.0001 and value == round(value, 6) for value in samples)
+    if repeat <= 65:
+        assert sorted(samples)[len(samples) // 2] == ctx.metrics["median_s"]
+    assert len(json.dumps(samples)) < 800
+
+
+@pytest.mark.parametrize(("count", "most"), [(0, 4), (4, 4), (5, 4), (9, 4), (1000, 64)])
+def test_spread_keeps_order_the_first_and_even_distances(count, most):
+    kept = measure.spread(list(range(count)), most)
+    assert len(kept) == min(count, most) and kept[:1] == list(range(count))[:1]
+    steps = {later - earlier for earlier, later in itertools.pairwise(kept)}
+    assert kept == sorted(kept) and (not steps or max(steps) - min(steps) <= 1)
 
 
 @pytest.mark.parametrize(

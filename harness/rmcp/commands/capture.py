@@ -65,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("say what to run: rmcp capture -- python train.py")
     if args.out.exists() and not args.force:
         raise UserError(f"{args.out} is already there; choose another with --out, or --force")
+    _check_writable(args.out)  # now, and not after hours of training
     with tempfile.TemporaryDirectory(prefix="rmcp-capture-") as folder:
         status = run_program(program, Path(folder))
         seen, processes = collect(Path(folder))
@@ -96,23 +97,50 @@ def run_program(program: Sequence[str], folder: Path, parent: Mapping[str, str] 
     env["PYTHONPATH"] = os.pathsep.join([str(site), *filter(None, [env.get("PYTHONPATH")])])
     # Compiled graphs call no torch function that could be seen: let the model run eagerly.
     env.update(TORCHDYNAMO_DISABLE="1", PYTORCH_JIT="0")
+    # `timeout 10m rmcp capture ...` and batch systems end us by SIGTERM: what was seen until then is wanted.
+    before = signal.signal(signal.SIGTERM, _stopped)
     try:
         process = subprocess.Popen(list(program), env=env)
+        while True:
+            try:
+                return process.wait(timeout=_POLL_S)
+            except subprocess.TimeoutExpired:
+                continue
+            except KeyboardInterrupt:
+                return _stop(process)  # the terminal sent it to the program as well
+            except _Stopped:
+                process.terminate()
+                return _stop(process)
     except OSError as error:
-        raise UserError(f"cannot run {program[0]}: {error.strerror or error}") from error
-    while True:
-        try:
-            return process.wait(timeout=_POLL_S)
-        except subprocess.TimeoutExpired:
-            continue
-        except KeyboardInterrupt:
-            return _stop(process)  # the terminal sent it to the program as well
+        raise UserError(f"cannot run {program[0]}: {error.strerror or error}{_hint(program[0])}") from error
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class _Stopped(Exception):
+    """SIGTERM reached us."""
+
+
+def _stopped(number: int, frame: object) -> None:
+    raise _Stopped
+
+
+def _hint(program: str) -> str:
+    return f"; a script needs its interpreter: rmcp capture -- python {program}" if program.endswith(".py") else ""
+
+
+def _check_writable(out: Path) -> None:
+    folder = out.resolve().parent
+    if not folder.is_dir():
+        raise UserError(f"there is no folder {folder} for {out.name}; make it, or choose another place with --out")
+    if not os.access(out if out.exists() else folder, os.W_OK):
+        raise UserError(f"cannot write {out}; choose another place with --out")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> int:
     try:
         return process.wait(timeout=_STOP_S)
-    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+    except (subprocess.TimeoutExpired, KeyboardInterrupt, _Stopped):
         process.kill()
         return process.wait(timeout=_STOP_S)
 

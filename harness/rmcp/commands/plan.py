@@ -33,6 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--format", choices=("table", "json", "gha"), default="table", help="gha: jobs for GitHub Actions")
     add("--select", metavar="EXPR", help="only cases for which the expression is true")
     add("--profile", metavar="NAME", help="a profile of the matrix")
+    add("--runtime", action="append", default=[], metavar="NAME=PYTHON", help="one more runtime (repeatable)")
     add("--shard", metavar="I/N", help="only part I of N; with --format gha the number of shards, N")
     add("--after", metavar="RUN", help="what that run proved of the full product, and what to try next")
     add("--out", type=Path, default=Path("reports"), metavar="DIR", help="folder of the runs (for --after)")
@@ -56,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _plan(path: Path, args: argparse.Namespace) -> int:
-    matrix = load_matrix(path)
+    matrix = load_matrix(path, args.runtime)
     plan = expand(matrix, args.profile)
     if args.explain:
         print(plan.why(args.explain))
@@ -96,8 +97,9 @@ def _list(paths: list[Path] | None) -> int:
         if listed.doc:
             first = textwrap.shorten(listed.doc.partition(". ")[0], 300, placeholder=" ...")
             print(textwrap.fill(first, 100, initial_indent="    ", subsequent_indent="    "))
-        for name, doc in listed.profiles:
-            print(f"    --profile {name}" + (f": {doc}" if doc else ""))
+        for profile in listed.profiles:
+            size = f"{profile.cases} cases, about {_duration(profile.seconds)}"
+            print(f"    --profile {profile.name}  {size}" + (f": {profile.doc}" if profile.doc else ""))
     return 0
 
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from rmcp.errors import UserError
+from rmcp.matrix.document import DEFAULT_PROFILE, Matrix
 from rmcp.matrix.model import Case
 from rmcp.runs.model import Run
 
@@ -16,17 +17,17 @@ _MOST = 20_000  # cells; beyond it the run's own cells are all that is looked at
 def product_of(run: Run) -> tuple[Sequence[Case], str]:
     """All cases of the run's matrix without `reduce`, and a remark when they cannot be had."""
     from rmcp.matrix.expand import expand
-    from rmcp.matrix.load import load_text
+    from rmcp.matrix.load import load_recorded
 
     matrix = run.manifest.get("matrix")
-    text, path = (matrix.get("text"), matrix.get("path")) if isinstance(matrix, dict) else (None, None)
-    if not isinstance(text, str) or not text:
+    path = matrix.get("path") if isinstance(matrix, dict) else None
+    if not isinstance(matrix, dict) or not isinstance(matrix.get("text"), str) or not matrix["text"]:
         return (), "the run does not hold its matrix: only its own cells were looked at"
     try:
-        loaded = load_text(text, str(path or "matrix"))
+        loaded = load_recorded(matrix, "matrix")
         if path and loaded.directory != Path(str(path)).parent:
             loaded = dataclasses.replace(loaded, directory=Path(str(path)).parent)
-        whole = dataclasses.replace(loaded, reduce=None, limit=max(loaded.limit, _MOST))
+        whole = _whole(loaded, run.manifest.get("options"))
         cases = expand(whole, use_lock=False).cases[:_MOST]
         return [_at_home(case, {record.workload for record in run.cases}) for case in cases], ""
     except UserError as error:
@@ -35,6 +36,16 @@ def product_of(run: Run) -> tuple[Sequence[Case], str]:
             (),
             f"the full product could not be expanded ({first}): only the run's own cells were looked at",
         )
+
+
+def _whole(matrix: Matrix, options: object) -> Matrix:
+    """The matrix without what narrows it; what the run's profile sets in its cases stays."""
+    name = options.get("profile") if isinstance(options, dict) else None
+    profile = matrix.profiles.get(str(name or DEFAULT_PROFILE))
+    more = profile.set if profile is not None else ()
+    return dataclasses.replace(
+        matrix, reduce=None, profiles={}, set=(*matrix.set, *more), limit=max(matrix.limit, _MOST)
+    )
 
 
 def _at_home(case: Case, workloads: Collection[str]) -> Case:

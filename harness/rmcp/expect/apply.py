@@ -13,6 +13,7 @@ from rmcp.expect.observed import observe
 from rmcp.expect.update import Added, Update, plan_update, still_unexplained
 from rmcp.expect.verdict import describe
 from rmcp.matrix.document import Expectation, Matrix
+from rmcp.matrix.given import THIS, given_axis
 from rmcp.matrix.load import load_matrix
 from rmcp.runs.model import Run
 
@@ -46,13 +47,17 @@ def bring_up_to_date(run: Run, matrix: Matrix, today: datetime.date, wishes: Wis
     of another matrix, a file cannot be written, or ruamel.yaml is not there.
     """
     wishes = wishes or Wishes()
+    if matrix.runtimes:  # rules can name only what stands in the file
+        matrix = load_matrix(matrix.path)
     values = {axis.name: axis.names for axis in matrix.axes}
     cases = observe(run)
-    strange = sorted({axis for case in cases for axis in case.axes} ^ set(values)) if cases else []
+    added = given_axis(run.manifest.get("matrix"), values)
+    strange = sorted(({axis for case in cases for axis in case.axes} ^ set(values)) - {added}) if cases else []
     if strange:
         raise UserError(f"run {run.id} and {matrix.path} differ in the axis {strange[0]!r}; run the matrix again")
-    # What `rmcp boundary` and the like tried beside the matrix has axis values that no rule could name.
-    planned = [case for case in cases if all(case.axes[axis] in names for axis, names in values.items())]
+    # What `rmcp boundary` tried beside the matrix, or --rmcp-runtime added, has axis values that no rule could name.
+    known = {**values, **({added: (THIS,)} if added else {})}
+    planned = [case for case in cases if all(case.axes[axis] in names for axis, names in known.items())]
     update = plan_update(matrix.expect, planned, values, today, wishes.anywhere)
     extends = update.expired if wishes.until is not None else ()
     lines = _told(update, wishes.until is not None)

@@ -77,7 +77,7 @@ class Lane:
         self._on_runtime = on_runtime
         self._tick = tick
         self._seats: dict[str, _Seat] = {}
-        self._failed: dict[str, list[Attempt]] = {}
+        self._failed: dict[str, list[_StartFailed]] = {}
         self._keys: dict[tuple[Any, ...], str] = {}
         self._devices: dict[tuple[str, str], dict[str, Any]] = {}
 
@@ -90,25 +90,33 @@ class Lane:
         failures = self._failed.get(key, [])
         if len(failures) >= _START_TRIES:
             remark = "the runtime failed to start before; not tried again"
-            return replace(failures[-1], number=number, remarks=(remark,))
+            return replace(failures[-1].attempt, number=number, remarks=(remark,))
         self._steer_pool(key, case, upcoming, level)
         try:
             seat = self._seat(key, case, level)
         except _StartFailed as failed:
-            self._failed.setdefault(key, []).append(failed.attempt)
+            self._failed.setdefault(key, []).append(failed)
             return replace(failed.attempt, number=number)
         more = level == "fork" and any(self._key(other, level) == key for other in upcoming[:_LOOKAHEAD])
         return self._run(seat, key, case, number, level, more)
 
     def facts_of(self, case: Case, level: str | None = None) -> dict[str, Any]:
-        """Facts of the case's runtime (torch, hip, device, device_name ...), starting its zygote if need be."""
+        """Facts of the case's runtime (torch, hip, device, device_name ...), starting its zygote if need be.
+
+        {} when there is no such runtime here. Raises RuntimeFailed when it is here and does not start.
+        """
         level = level or self._options.level
         key = self._key(case, level)
-        self._steer_pool(key, case, (), level)
-        try:
-            return self._seat(key, case, level).facts
-        except _StartFailed:
+        failures = self._failed.setdefault(key, [])
+        while len(failures) < _START_TRIES and not any(failure.missing for failure in failures):
+            self._steer_pool(key, case, (), level)
+            try:
+                return self._seat(key, case, level).facts
+            except _StartFailed as failed:
+                failures.append(failed)
+        if failures[-1].missing:
             return {}
+        raise RuntimeFailed(failures[-1].attempt)
 
     def abort(self) -> None:
         """Stop everything now: kill the zygotes and all below them."""
@@ -149,16 +157,16 @@ class Lane:
         for name in step.retire:
             self._seats.pop(name).process.close()
         for name in step.start:
-            if name not in self._failed:
+            if not self._failed.get(name):
                 try:
                     self._seats[name] = _Seat(self._start(cases[name], level, sorted(workloads[name])))
                 except _StartFailed as failed:
-                    self._failed.setdefault(name, []).append(failed.attempt)
+                    self._failed.setdefault(name, []).append(failed)
 
     def _start(self, case: Case, level: str, workloads: Sequence[str]) -> ZygoteProcess:
         missing = why_not(case.runtime)
         if missing is not None:
-            raise _StartFailed(Attempt(harness=f"runtime {case.runtime.name}: {missing}", level=level))
+            raise _StartFailed(Attempt(harness=f"runtime {case.runtime.name}: {missing}", level=level), missing=True)
         try:
             plan = launch(
                 case.runtime, case.env, base_env=self._options.base_env, package_dir=PACKAGE_DIR,
@@ -320,10 +328,20 @@ def _container_stop(plan: Launch) -> Callable[[], None] | None:
     return stop
 
 
-class _StartFailed(Exception):
+class RuntimeFailed(Exception):
+    """A runtime that is there died or hung while it started; ``attempt`` is what was seen of it."""
+
     def __init__(self, attempt: Attempt) -> None:
-        super().__init__(attempt.harness)
+        super().__init__(attempt.harness or f"the runtime did not start ({attempt.signal or 'no message'})")
         self.attempt = attempt
+
+
+class _StartFailed(Exception):
+    """``missing``: there is no such runtime on this machine."""
+
+    def __init__(self, attempt: Attempt, missing: bool = False) -> None:
+        super().__init__(attempt.harness)
+        self.attempt, self.missing = attempt, missing
 
 
 def _status(status: int | None) -> str:

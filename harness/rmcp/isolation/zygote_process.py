@@ -92,15 +92,19 @@ class ZygoteProcess:
                 raise self.gone() from None
 
     def receive(self, until: float, tick: Callable[[], None] | None = None) -> dict[str, Any] | None:
-        """The next message, or None at the monotonic time ``until``. ``tick`` is called while waiting."""
+        """The next message, or None at the monotonic time ``until``. ``tick`` is called while waiting.
+
+        What has come already is read even when ``until`` is over: a zygote that was warmed up while a case hung
+        said hello in time, and nobody listened.
+        """
         while not self._inbox:
-            now = time.monotonic()
-            if now >= until:
-                return None
+            left = until - time.monotonic()
             poller = select.poll()
             poller.register(self._ours, select.POLLIN)
-            if poller.poll(min(_TICK_S, until - now) * 1000):
+            if poller.poll(max(0.0, min(_TICK_S, left)) * 1000):
                 self._read()
+            elif left <= 0:
+                return None
             elif tick is not None:
                 tick()
         return self._inbox.popleft()

@@ -13,6 +13,7 @@ from rmcp.matrix.expressions import Expression
 from rmcp.outcome.words import Cause, Outcome
 
 MATRIX_FORMAT = "1"  # the `rmcp:` key of the file
+DEFAULT_PROFILE = "default"  # what runs when nobody names a profile
 EXPECT_SUFFIX = ".expect.yaml"
 DEFAULT_LIMIT = 20_000  # cases; more than a day's run is nearly always a forgotten `reduce`
 
@@ -152,7 +153,8 @@ class Profile:
 class Matrix:
     """One matrix file. ``text`` is the file's own text, ``directory`` where its relative paths start.
 
-    ``names`` are the names that its expressions may use, with their types (see expressions.py).
+    ``names`` are the names that its expressions may use, with their types (see expressions.py). ``runtimes`` are
+    the values that the command line added to its axes (see given.py).
     """
 
     name: str
@@ -172,6 +174,7 @@ class Matrix:
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     limit: int = DEFAULT_LIMIT
     names: Mapping[str, str] = field(default_factory=dict)
+    runtimes: tuple[str, ...] = ()
 
     @property
     def expect_path(self) -> Path:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from rmcp.errors import UserError
 from rmcp.matrix.building import Builder, Point
-from rmcp.matrix.document import Axis, Condition, Exclude, Matrix, Profile, Reduce
+from rmcp.matrix.document import DEFAULT_PROFILE, Axis, Condition, Exclude, Matrix, Profile, Reduce
 from rmcp.matrix.errors import MatrixError, Position, Problem, did_you_mean
 from rmcp.matrix.lock import read_lock
 from rmcp.matrix.model import Case
@@ -23,7 +23,9 @@ _MOST_LOOKED_AT = 1_000_000
 
 
 def expand(matrix: Matrix, profile: str | None = None, use_lock: bool = True) -> Plan:
-    """All cases of a matrix under a profile. The lock file is read where there is one and ``use_lock``.
+    """All cases of a matrix under a profile; without one under the profile `default` where the matrix has it.
+
+    The lock file is read where there is one and ``use_lock``.
 
     Raises MatrixError for rules that match nothing, UserError for an unknown profile or too many cases.
     """
@@ -32,7 +34,7 @@ def expand(matrix: Matrix, profile: str | None = None, use_lock: bool = True) ->
 
 def _profile(matrix: Matrix, name: str | None) -> Profile | None:
     if name is None:
-        return None
+        return matrix.profiles.get(DEFAULT_PROFILE)
     if name not in matrix.profiles:
         hint = did_you_mean(name, matrix.profiles) or "it has no profiles"
         raise UserError(f"matrix {matrix.name!r} has no profile {name!r}; {hint}")

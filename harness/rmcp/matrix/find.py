@@ -58,8 +58,18 @@ def shipped_matrices() -> list[Path]:
 
 
 @dataclass(frozen=True, slots=True)
+class ListedProfile:
+    """One profile of a listed matrix, with its number of cases and rough seconds on a CPU."""
+
+    name: str
+    doc: str
+    cases: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Listed:
-    """One matrix for a list: ``cases`` and ``seconds`` (rough, on a CPU) of its plan without a profile.
+    """One matrix for a list: ``cases`` and ``seconds`` (rough, on a CPU) of what runs when no profile is named.
 
     ``mistakes`` is their number when the matrix cannot be read; everything else is then empty.
     """
@@ -69,7 +79,7 @@ class Listed:
     doc: str = ""
     cases: int = 0
     seconds: float = 0.0
-    profiles: tuple[tuple[str, str], ...] = ()
+    profiles: tuple[ListedProfile, ...] = ()
     mistakes: int = 0
 
 
@@ -81,11 +91,16 @@ def list_matrices(paths: Iterable[Path] | None = None) -> list[Listed]:
     listed = []
     for path in shipped_matrices() if paths is None else paths:
         try:
-            plan = expand(load_matrix(path))
+            matrix = load_matrix(path)
+            plan = expand(matrix)
+            narrowed = {name: expand(matrix, name) for name in matrix.profiles}
         except MatrixError as error:
             listed.append(Listed(path.stem, path, mistakes=len(error.problems)))
             continue
-        profiles = tuple((profile.name, profile.doc) for profile in plan.matrix.profiles.values())
+        profiles = tuple(
+            ListedProfile(name, matrix.profiles[name].doc, len(made.cases), made.estimate_s())
+            for name, made in narrowed.items()
+        )
         doc = " ".join(plan.matrix.doc.split())
         listed.append(Listed(plan.matrix.name, path, doc, len(plan.cases), plan.estimate_s(), profiles))
     return listed

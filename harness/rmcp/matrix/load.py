@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rmcp.errors import UserError
 from rmcp.matrix.axes import check_clashes, read_axes
 from rmcp.matrix.document import DEFAULT_LIMIT, EXPECT_SUFFIX, MATRIX_FORMAT, Matrix, Patch, Profile, Reduce
 from rmcp.matrix.errors import MatrixError
 from rmcp.matrix.facts import known_names
+from rmcp.matrix.given import Given, given_runtime, with_runtimes
 from rmcp.matrix.nodes import Mapping as MapNode
 from rmcp.matrix.nodes import Node, Scalar, Source, compose
 from rmcp.matrix.reading import NAME, Reader
@@ -35,21 +38,28 @@ PROFILE_KEYS = ("doc", "select", "reduce", "set", "limits")
 _MOST_CASES = 5_000_000  # an upper bound for `limits.cases`: the plan is kept in memory, about 1.5 kB a case
 
 
-def load_matrix(path: Path) -> Matrix:
+def load_matrix(path: Path, runtimes: Iterable[str] = ()) -> Matrix:
     """Read a matrix file, and the expectations beside it (``<name>.expect.yaml``) when there are any.
 
+    ``runtimes`` are further values of its runtime axis as ``--rmcp-runtime`` takes them (see given.py).
     Raises MatrixError with all mistakes, UserError when the file cannot be read.
     """
-    return _load(Source(read_text(path), str(path)), _expect_file(path))
+    return _load(Source(read_text(path), str(path)), _expect_file(path), runtimes)
 
 
-def load_text(text: str, origin: str, beside: bool = False) -> Matrix:
+def load_text(text: str, origin: str, beside: bool = False, runtimes: Iterable[str] = ()) -> Matrix:
     """The same for a text; ``origin`` is its name in messages, and its folder where relative paths start.
 
-    With ``beside`` the expectations beside ``origin`` are read too, as when a run is resumed from the text
-    that it recorded.
+    With ``beside`` the expectations beside ``origin`` are read too.
     """
-    return _load(Source(text, origin), _expect_file(Path(origin)) if beside else None)
+    return _load(Source(text, origin), _expect_file(Path(origin)) if beside else None, runtimes)
+
+
+def load_recorded(recorded: Mapping[str, Any], fallback: str, beside: bool = False) -> Matrix:
+    """The matrix as a run recorded it (``matrix`` of its manifest: text, path, runtimes given on the command
+    line), as when it is resumed. ``fallback`` is the origin when no path was recorded. Raises like load_text."""
+    runtimes = tuple(str(each) for each in recorded.get("runtimes") or ())
+    return load_text(str(recorded["text"]), str(recorded.get("path") or fallback), beside, runtimes)
 
 
 def _expect_file(path: Path) -> Path:
@@ -71,7 +81,7 @@ def read_text(path: Path) -> str:
         raise MatrixError([source.problem(at, f"byte {data[error.start]:#04x} is not UTF-8")]) from None
 
 
-def _load(source: Source, beside: Path | None) -> Matrix:
+def _load(source: Source, beside: Path | None, runtimes: Iterable[str]) -> Matrix:
     root = compose(source)
     if root is None:
         source.stop()
@@ -82,14 +92,15 @@ def _load(source: Source, beside: Path | None) -> Matrix:
     origin = Path(source.origin)
     directory = (origin.parent if origin.parent.is_dir() else Path()).resolve()
     reader = Reader(source, directory)
-    matrix = _document(reader, root, origin)
+    given = [given_runtime(text, Path.cwd()) for text in runtimes]
+    matrix = _document(reader, root, origin, given)
     if beside is not None and beside.is_file():
         matrix = _with_expectations(matrix, beside, source)
     source.stop()
     return matrix
 
 
-def _document(reader: Reader, root: MapNode, origin: Path) -> Matrix:
+def _document(reader: Reader, root: MapNode, origin: Path, given: Sequence[Given]) -> Matrix:
     found = reader.fields(root, "the matrix", TOP_KEYS)
     if reader.lacks(found, "axes"):
         hint = "a matrix varies something: `axes: {dtype: [float32]}`"
@@ -100,7 +111,7 @@ def _document(reader: Reader, root: MapNode, origin: Path) -> Matrix:
         at = found.get("name", root)
         reader.report(at, f"the name {name!r} holds more than letters, digits and . _ + -", "it begins every id")
     defaults, _ = reader.patch(found.get("defaults"), "`defaults`")
-    axes = read_axes(reader, found.get("axes"))
+    axes = with_runtimes(read_axes(reader, found.get("axes")), given)
     check_clashes(reader, axes)
     patches: list[Patch] = [defaults, *(value.patch for axis in axes for value in axis.values)]
     rules = RuleReader(reader, axes, {})
@@ -129,9 +140,10 @@ def _document(reader: Reader, root: MapNode, origin: Path) -> Matrix:
         profiles=_profiles(reader, rules, found.get("profiles"), reduce),
         limit=DEFAULT_LIMIT if limit is None else limit,
         names=names,
+        runtimes=tuple(each.text for each in given),
     )
-    given = any(patch.workload for patch in (*patches, *settings_seen))
-    if not given and not {"workload", "defaults"} & reader.ever_misspelt:
+    has_workload = any(patch.workload for patch in (*patches, *settings_seen))
+    if not has_workload and not {"workload", "defaults"} & reader.ever_misspelt:
         hint = "write for example `defaults: {workload: conv2d}`"
         reader.report(found.get("defaults", root), "no workload is given", hint)
     check_arguments(reader, matrix)

@@ -8,10 +8,6 @@ from rmcp.matrix.document import Matrix, Reduce, Setting
 from rmcp.matrix.model import Case
 from rmcp.matrix.reduce import Coverage, Row
 
-# Measured on two slow cores with conv2d on the CPU; only meant to tell seconds from hours.
-_ZYGOTE_S = 2.5  # start of an interpreter and `import torch`, per (runtime, env)
-_CASE_S = 0.1  # fork, a small convolution with gradients, its reference
-
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -79,6 +75,7 @@ class Plan:
         return Shares(self.full, planned, left if complete else 0, 0 if complete else left, strength)
 
     def estimate_s(self) -> float:
-        """Rough seconds of a run on a CPU, one case at a time."""
-        zygotes = {(case.runtime, tuple(sorted(case.env.items(), key=str))) for case in self.cases}
-        return len(zygotes) * _ZYGOTE_S + len(self.cases) * _CASE_S
+        """Rough seconds of a run on a CPU, one case at a time (see estimate.py)."""
+        from rmcp.matrix.estimate import seconds
+
+        return seconds(self.cases, self.matrix.expect, self.matrix.names)

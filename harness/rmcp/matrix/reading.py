@@ -207,7 +207,7 @@ class Reader:
         patch = Patch(
             args=args,
             env=env,
-            runtime=self._runtime(found.get("runtime")),
+            runtime=self.runtime(found.get("runtime")),
             timeout=self._timeout(found.get("timeout")),
             workload=self.workload(workload) if workload is not None else None,
             device=self.text(found.get("device"), "`device`") or None,
@@ -247,7 +247,8 @@ class Reader:
         read = {key: self.seconds(value, f"`timeout.{key}`") for key, value in nodes.items()}
         return {key: value for key, value in read.items() if value is not None}
 
-    def _runtime(self, node: Node | None) -> dict[str, Any]:
+    def runtime(self, node: Node | None) -> dict[str, Any]:
+        """The given fields of a RuntimeSpec."""
         found = self.fields(node, "`runtime`", _RUNTIME_KEYS)
         spec: dict[str, Any] = {}
         for key in ("python", "prefix", "image", "engine"):

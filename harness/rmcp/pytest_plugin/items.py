@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from rmcp.matrix.document import Matrix
 from rmcp.matrix.model import Case
 from rmcp.outcome.words import OUTCOMES, Outcome, OutcomeClass, Verdict, class_of
+from rmcp.session.options import RunOptions
 from rmcp.session.runner import CaseResult
 
 _SECTION_LIMIT = 16_000  # characters of stdout or stderr in a report; all of it lies in the run directory
@@ -33,10 +35,20 @@ class MatrixFile(pytest.File):
 
 
 class CaseItem(pytest.Item):
-    """One case. ``run_case`` is set by the session and returns the result."""
+    """One case. ``run_case`` is set by the session and returns the result; ``again`` makes the command that runs
+    the case once more."""
 
-    def __init__(self, *, case: Case, position: int, run_case: Callable[[CaseItem], CaseResult], **more: Any) -> None:
+    def __init__(
+        self,
+        *,
+        case: Case,
+        position: int,
+        run_case: Callable[[CaseItem], CaseResult],
+        again: Callable[[Case], str],
+        **more: Any,
+    ) -> None:
         super().__init__(**more)
+        self._again = again
         self.case = case
         self.position = position
         self.deadline: float | None = None
@@ -66,12 +78,27 @@ class CaseItem(pytest.Item):
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """The failure as text: what happened, what it printed, how to see it again."""
         if isinstance(excinfo.value, CaseFailed):
-            return failure_text(excinfo.value.result)
+            return failure_text(excinfo.value.result, self._again(self.case))
         return super().repr_failure(excinfo)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         """Where the case stands: the matrix file."""
         return self.path, None, self.name
+
+
+def command_again(matrix: Matrix, options: RunOptions, case: Case) -> str:
+    """The `rmcp run` command for this one case."""
+    from rmcp.report.repro import run_command
+
+    return run_command(str(matrix.path), case.id, case.runtime.name, vars(options), matrix.runtimes)
+
+
+def nothing_left(matrix: Matrix, options: RunOptions) -> str:
+    """Why there is nothing to run: what narrowed the matrix, and where to look."""
+    given = {name: getattr(options, name) for name in ("profile", "select", "shard")}
+    narrowed = [f"--rmcp-{name}={value}" for name, value in given.items() if value]
+    by = " under " + " ".join(narrowed) if narrowed else ""
+    return f"matrix {matrix.name!r} has no case{by}; `rmcp plan {matrix.path}` shows those that it has"
 
 
 def headline(result: CaseResult) -> str:
@@ -87,8 +114,8 @@ def headline(result: CaseResult) -> str:
     return printable(" ".join(words))
 
 
-def failure_text(result: CaseResult) -> str:
-    """Several lines: headline, verdict, phases, exception, stacks, reproduction."""
+def failure_text(result: CaseResult, again: str) -> str:
+    """Several lines: headline, verdict, phases, exception, stacks, and the command that runs the case ``again``."""
     lines = [headline(result)]
     if result.verdict is Verdict.IMPROVED:
         lines.append(f"good news: this was expected to fail ({result.reason}); record it with `rmcp expect update`")
@@ -121,7 +148,7 @@ def failure_text(result: CaseResult) -> str:
                 lines += [f"--- {title} ---", shorten(text.rstrip())]
     if result.record is not None and result.record.directory:
         lines.append(f"evidence: {result.record.directory}")
-    lines.append(f"again: rmcp run --rmcp-case '{result.case.id}'")
+    lines.append(f"again: {again}")
     return printable("\n".join(lines))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import secrets
 import time
@@ -16,7 +17,7 @@ from rmcp.matrix.model import Case
 from rmcp.outcome.words import Verdict
 from rmcp.pytest_plugin.finishing import Finished, finish_run, update_expectations
 from rmcp.pytest_plugin.interrupts import Interrupts
-from rmcp.pytest_plugin.items import CaseItem, MatrixFile, report_data, status_of
+from rmcp.pytest_plugin.items import CaseItem, MatrixFile, command_again, nothing_left, report_data, status_of
 from rmcp.pytest_plugin.options import options_of
 from rmcp.pytest_plugin.progress import Progress, span
 from rmcp.pytest_plugin.summary import Line, axis_table, outcome_counts, signature_lines
@@ -84,6 +85,7 @@ class MatrixSession:
                 item = CaseItem.from_parent(
                     file, name=case.id, nodeid=f"{file.nodeid}::{case.id}",
                     case=case, position=len(self._cases), run_case=self._run_item,
+                    again=functools.partial(command_again, prepared.matrix, self._options),
                 )  # fmt: skip
                 if marks:
                     item.add_marker(pytest.mark.rmcp(**dict(case.axes)))
@@ -335,6 +337,9 @@ class MatrixSession:
                 write("")
                 for row in rows:
                     write(row)
+        if not self._cases and not is_controller(self._config):
+            for prepared in self._prepared:
+                write(nothing_left(prepared.matrix, self._options), yellow=True)
         for line in self._remarks():
             write(line, yellow=True)
         for trouble in self._troubles:

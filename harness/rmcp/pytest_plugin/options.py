@@ -34,6 +34,7 @@ def options_of(config: pytest.Config) -> RunOptions:
         repeat=option.rmcp_repeat,
         memory=parse_size(option.rmcp_memory) if option.rmcp_memory else None,
         cases=tuple(option.rmcp_case),
+        runtimes=tuple(option.rmcp_runtime),
         force=option.rmcp_force,
         update_expectations=option.rmcp_update_expectations,
     )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from rmcp.compare.sides import matrix_facts
 from rmcp.matrix.model import Case
 from rmcp.report.facts import matrix_path
 from rmcp.runs.model import CaseRecord, Run
@@ -74,8 +75,31 @@ def shell_command(case: CaseRecord | Case) -> str:
 
 
 def rmcp_command(run: Run, case: CaseRecord) -> str:
-    """`rmcp run MATRIX --case ID`: the same case again, isolated."""
-    return " ".join(shell_word(word) for word in ("rmcp", "run", matrix_path(run), "--case", case.id))
+    """`rmcp run MATRIX --case ID`: the same case again, isolated, with the run's options that make the case."""
+    options = run.manifest.get("options")
+    given = matrix_facts(run).get("runtimes")
+    return run_command(
+        matrix_path(run),
+        case.id,
+        str(case.runtime.get("name", "this")),
+        options if isinstance(options, Mapping) else {},
+        given if isinstance(given, (list, tuple)) else (),
+    )
+
+
+def run_command(
+    matrix: str, case_id: str, runtime: str, options: Mapping[str, Any], runtimes: Iterable[object]
+) -> str:
+    """The same from its parts: ``options`` as RunOptions names them, ``runtimes`` as --rmcp-runtime takes them."""
+    words = ["rmcp", "run", matrix, "--case", case_id]
+    if options.get("profile"):
+        words += ["--profile", str(options["profile"])]
+    for text in map(str, runtimes):
+        if text.partition("=")[0] == runtime:
+            words += ["--runtime", text]
+    if options.get("device"):
+        words.append(f"--rmcp-device={options['device']}")
+    return " ".join(map(shell_word, words))
 
 
 def reproducer(case: CaseRecord | Case) -> str:

@@ -49,6 +49,7 @@ def manifest(prepared: Prepared, options: RunOptions) -> dict[str, Any]:
             "text": matrix.text,
             "compare_axes": list(matrix.compare_axes),
             "axis_types": dict(matrix.axis_types),
+            "runtimes": list(matrix.runtimes),
         },
         "compare_axes": list(matrix.compare_axes),
         "options": {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()},

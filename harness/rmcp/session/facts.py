@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from rmcp.device.facts import HostFacts, flat
+from rmcp.isolation.lane import RuntimeFailed
 from rmcp.matrix.facts import CaseFacts
 from rmcp.matrix.model import Case
 
@@ -18,6 +19,7 @@ class Facts:
         self._host = host
         self._ask = ask
         self._runtimes: dict[tuple[str, str], dict[str, Any]] = {}
+        self._failed: set[tuple[str, str]] = set()
 
     def of(self, case: Case) -> CaseFacts:
         """The case as facts. Asks the runtime once, in its stock environment: what a variable of some other case
@@ -28,10 +30,19 @@ class Facts:
         """Whether the case's runtime was asked already, so that asking again costs nothing."""
         return (case.runtime.name, case.device) in self._runtimes
 
+    def failed(self, case: Case) -> bool:
+        """Whether the case's runtime is there but died or hung at its start, so that nothing is known of it."""
+        self.runtime(case)
+        return (case.runtime.name, case.device) in self._failed
+
     def runtime(self, case: Case) -> Mapping[str, Any]:
         """Facts of the case's runtime and of the host, by the names of the expression language."""
         place = (case.runtime.name, case.device)
         if place not in self._runtimes:
-            reported = self._ask(replace(case, env={})) if case.needs else self._ask(case)
+            reported: Mapping[str, Any] = {}
+            try:
+                reported = self._ask(replace(case, env={})) if case.needs else self._ask(case)
+            except RuntimeFailed:
+                self._failed.add(place)
             self._runtimes[place] = {**dict(reported), **flat(self._host, reported)}
         return self._runtimes[place]

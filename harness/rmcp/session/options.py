@@ -10,8 +10,8 @@ from pathlib import Path
 class RunOptions:
     """``timeout`` (seconds) overrides every case budget; ``memory`` (bytes) limits every case's data;
     ``resume`` names a run to go on with ('latest', an id, a folder); ``cases`` are ids to run alone;
-    ``repeat`` attempts for every case, ``retries`` further ones for a case that failed; ``force`` also
-    starts poison pills."""
+    ``runtimes`` are further runtimes as --rmcp-runtime takes them; ``repeat`` attempts for every case,
+    ``retries`` further ones for a case that failed; ``force`` also starts poison pills."""
 
     matrix: str | None = None
     select: str | None = None
@@ -26,5 +26,6 @@ class RunOptions:
     repeat: int = 1
     memory: int | None = None
     cases: tuple[str, ...] = ()
+    runtimes: tuple[str, ...] = ()
     force: bool = False
     update_expectations: bool = False

@@ -7,16 +7,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rmcp.errors import UserError
-from rmcp.matrix.document import Matrix
+from rmcp.matrix.document import DEFAULT_PROFILE, Matrix
 from rmcp.matrix.expand import expand
 from rmcp.matrix.find import find_matrices, find_matrix
-from rmcp.matrix.load import load_matrix, load_text
-from rmcp.matrix.model import Case
+from rmcp.matrix.given import OPTION, Given, given_runtime
+from rmcp.matrix.load import load_matrix, load_recorded
+from rmcp.matrix.model import Case, RuntimeSpec
 from rmcp.matrix.select import select, shard
 from rmcp.outcome.words import Verdict
 from rmcp.runs.fold import is_poison
 from rmcp.runs.model import Run
 from rmcp.runs.reader import load_run, outstanding
+from rmcp.runtimes.available import why_not
 from rmcp.session.options import RunOptions
 
 
@@ -38,11 +40,21 @@ def prepare(options: RunOptions) -> list[Prepared]:
         paths = find_matrices(options.matrix)
     else:
         paths = [find_matrix(options.matrix)]
-    return [_fresh(load_matrix(path), options) for path in paths]
+    return [_fresh(load_matrix(path, options.runtimes), options) for path in paths]
 
 
 def _fresh(matrix: Matrix, options: RunOptions) -> Prepared:
+    for text in matrix.runtimes:
+        _check_there(given_runtime(text, Path.cwd()))
     return Prepared(matrix, _narrow(matrix, expand(matrix, options.profile).cases, options))
+
+
+def _check_there(given: Given) -> None:
+    """A wrong path on the command line is told before anything runs; images are asked for at their first case."""
+    runtime = RuntimeSpec(name=given.name, **given.fields)
+    missing = None if runtime.image is not None else why_not(runtime)
+    if missing is not None:
+        raise UserError(f"{OPTION} {given.name}: {missing}")
 
 
 def _narrow(matrix: Matrix, cases: tuple[Case, ...], options: RunOptions) -> tuple[Case, ...]:
@@ -57,7 +69,11 @@ def _narrow(matrix: Matrix, cases: tuple[Case, ...], options: RunOptions) -> tup
             from rmcp.matrix.errors import did_you_mean
 
             hint = did_you_mean(missing[0], known) or f"`rmcp plan {options.matrix or ''}` lists them"
-            raise UserError(f"the matrix {matrix.name!r} has no case {missing[0]!r}; {hint}")
+            where = f"the matrix {matrix.name!r}"
+            if options.profile is None and DEFAULT_PROFILE in matrix.profiles:
+                others = ", ".join(name for name in matrix.profiles if name != DEFAULT_PROFILE)
+                where += f" under its profile `{DEFAULT_PROFILE}` (others: {others or 'none'})"
+            raise UserError(f"{where} has no case {missing[0]!r}; {hint}")
         cases = tuple(known[wanted] for wanted in options.cases)
     return tuple(_override(case, options) for case in cases)
 
@@ -76,7 +92,9 @@ def _resumed(options: RunOptions) -> Prepared:
     recorded = run.manifest.get("matrix") or {}
     if "text" not in recorded:
         raise UserError(f"run {run.id} did not record its matrix, so it cannot be resumed")
-    matrix = load_text(recorded["text"], str(recorded.get("path") or run.path / "matrix.yaml"), beside=True)
+    if options.runtimes:
+        raise UserError(f"run {run.id} has its runtimes already; a further one needs a new run")
+    matrix = load_recorded(recorded, str(run.path / "matrix.yaml"), beside=True)
     profile = run.manifest.get("options", {}).get("profile")
     planned = {case.key: case for case in expand(matrix, options.profile or profile).cases}
     poison = {case.key for case in run.cases if is_poison(case.attempts)} if not options.force else set()

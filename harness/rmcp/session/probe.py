@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from rmcp.matrix.document import MATRIX_FORMAT, Matrix, Patch
-from rmcp.matrix.load import load_text
+from rmcp.matrix.load import load_recorded
 from rmcp.matrix.model import Case
 from rmcp.runs.codec import runtime_to_dict
 from rmcp.runs.model import AttemptRecord, CaseRecord, Run
@@ -94,7 +94,7 @@ def _matrix_of(run: Run | None) -> Matrix:
     """The matrix that the run recorded, or an empty one, which expects every case to pass."""
     recorded: Mapping[str, Any] = (run.manifest.get("matrix") if run is not None else None) or {}
     if run is not None and "text" in recorded:
-        return load_text(str(recorded["text"]), str(recorded.get("path") or run.path / "matrix.yaml"), beside=True)
+        return load_recorded(recorded, str(run.path / "matrix.yaml"), beside=True)
     text = f"rmcp: {MATRIX_FORMAT}\nname: probes\n"
     here = Path.cwd()
     return Matrix("probes", here / "probes.yaml", here, text, hashlib.sha256(text.encode()).hexdigest(), Patch(), ())

@@ -68,7 +68,8 @@ class CaseRunner:
         """Run a case with its retries; journal everything; hold the outcome against the expectation."""
         facts = self._facts.of(case)
         unmet = self._unmet(case, facts)
-        if unmet is not None:
+        # A runtime that does not start fulfils nothing, but that is a failure to be shown, not a missing support.
+        if unmet is not None and not self._facts.failed(case):
             return self._aside(case, facts, Outcome.UNSUPPORTED, unmet)
         done: list[tuple[AttemptRecord, Attempt]] = []
         level: str | None = self._options.isolation

@@ -9,6 +9,8 @@ from typing import Any, Callable, ContextManager, List, Optional, Sequence, Tupl
 import torch
 
 T = TypeVar("T")
+
+MOST_SAMPLES = 64  # seconds kept per case: enough for a bootstrap of a median, about 600 bytes of a journal's line
 _NOTHING = contextlib.nullcontext()
 
 
@@ -53,7 +55,9 @@ def timed(ctx: Any, step: Callable[[], T], repeat: int = 1) -> T:
     """Run ``step`` ``repeat`` times, each to the device's end; keep the first result and the median time.
 
     The first iteration is kept as `first_s` (it pays for compiling and searching), the median of the
-    others as `median_s`; with ``repeat`` 1 both are the same. `peak_bytes` is the device allocator's peak.
+    others as `median_s`; with ``repeat`` 1 both are the same. `samples_s` lists those others in the order in
+    which they ran (seconds, to the microsecond, at most 64 spread evenly over a longer run), so that two runs
+    can be compared with an interval. `peak_bytes` is the device allocator's peak.
     """
     reset_peak(ctx.device)
     seconds: List[float] = []
@@ -71,11 +75,20 @@ def timed(ctx: Any, step: Callable[[], T], repeat: int = 1) -> T:
     ctx.metric("first_s", round(seconds[0], 6))
     later = sorted(seconds[1:] or seconds)
     ctx.metric("median_s", round(later[len(later) // 2], 6))
+    if len(seconds) > 1:
+        ctx.metric("samples_s", [round(each, 6) for each in spread(seconds[1:], MOST_SAMPLES)])
     peak = peak_bytes(ctx.device)
     if peak is not None:
         ctx.metric("peak_bytes", peak)
     assert kept is not None
     return kept
+
+
+def spread(values: Sequence[T], most: int) -> List[T]:
+    """At most ``most`` of the values, evenly spaced and in order; the first is always among them."""
+    if len(values) <= most:
+        return list(values)
+    return [values[index * len(values) // most] for index in range(most)]
 
 
 def _memory_module(device: str) -> Any:

@@ -1,7 +1,7 @@
 """Operators that really crash some PyTorch: real signals without a GPU, fixed in later versions.
 
 With two runtimes side by side these rows give a true comparison: the older torch dies, the newer one raises
-or computes. Every operator is called with arguments that the documentation forbids, and runs on the CPU.
+or computes. All run on the CPU; all but `depthwise-wide-kernel` get arguments that the documentation forbids.
 """
 
 from __future__ import annotations
@@ -44,6 +44,16 @@ def _sparse_csr() -> Any:
     return matrix.matmul(torch.randn(1, 1))
 
 
+def _depthwise_wide() -> Any:
+    """A sound bfloat16 depthwise convolution, channels last, with a kernel 1 x 16: in 2.13 oneDNN's code generator
+    (jit_brdgmm_kernel_base_t::brdgmm_microkernel) never ends on a CPU with AVX512_BF16, seen with 8 and 16 channels
+    and every width from 15 that was tried; float16 does the same on one with AVX512_FP16, in both layouts. Right
+    in 1.13.1."""
+    x, weight = torch.randn(4, 16, 1, 80), torch.randn(16, 1, 1, 16)
+    x, weight = (each.bfloat16().contiguous(memory_format=torch.channels_last) for each in (x, weight))
+    return torch.nn.functional.conv2d(x, weight, padding=(0, 8), groups=16)
+
+
 OPERATORS: Dict[str, Callable[[], Any]] = {
     "mkldnn-convolution": _mkldnn_groups,
     "native-channel-shuffle": _channel_shuffle,
@@ -51,6 +61,7 @@ OPERATORS: Dict[str, Callable[[], Any]] = {
     "qkv-zero-heads": _qkv_heads,
     "sparse-coo-index": _sparse_coo,
     "sparse-csr-pointers": _sparse_csr,
+    "depthwise-wide-kernel": _depthwise_wide,
 }
 
 
