@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import textwrap
 from collections import Counter
@@ -21,6 +22,7 @@ from rmcp.session.remarks import remarks
 
 EXIT_NOTHING = 5  # pytest's: nothing was selected
 _SHOWN = 40  # cases in the table when nobody asked for all of them
+_FIRST_SENTENCE = re.compile(r"(?<!\bal)(?<!\be\.g)(?<!\bi\.e)\. (?=[A-Z`\d])")  # "Sandler et al. 2018" goes on
 _MOST_JOBS = 256  # GitHub Actions refuses a job matrix with more
 
 
@@ -95,7 +97,7 @@ def _list(paths: list[Path] | None) -> int:
         about = _duration(listed.seconds)
         print(f"{listed.name}  {listed.cases} cases, about {about} on a CPU  ({listed.path})")
         if listed.doc:
-            first = textwrap.shorten(listed.doc.partition(". ")[0], 300, placeholder=" ...")
+            first = textwrap.shorten(_FIRST_SENTENCE.split(listed.doc, maxsplit=1)[0], 300, placeholder=" ...")
             print(textwrap.fill(first, 100, initial_indent="    ", subsequent_indent="    "))
         for profile in listed.profiles:
             size = f"{profile.cases} cases, about {_duration(profile.seconds)}"

@@ -28,8 +28,8 @@ _UNEXPECTED = (Verdict.UNEXPECTED, Verdict.LATERAL, Verdict.NEW)
 
 @dataclass(frozen=True)
 class Finished:
-    """How a run went. ``unexpected`` and ``outstanding`` decide the exit code; ``run`` is None when it was folded
-    in another process."""
+    """How a run went. ``unexpected`` and ``outstanding`` decide the exit code; ``again`` runs the first case that
+    needs attention; ``run`` is None when it was folded in another process."""
 
     name: str
     sentence: str
@@ -38,6 +38,7 @@ class Finished:
     reports: dict[str, Path] = field(default_factory=dict)
     troubles: tuple[str, ...] = ()
     annotations: tuple[str, ...] = ()
+    again: str = ""
     run: Run | None = None
 
 
@@ -61,8 +62,11 @@ def finish_here(path: Path) -> Finished:
     from rmcp.report import write_reports
     from rmcp.report.annotations import render_annotations
     from rmcp.report.markdown import append_step_summary, render_markdown
+    from rmcp.report.repro import rmcp_command
+    from rmcp.report.tally import is_bad
 
     run = load_run(path)
+    first_bad = next((case for case in run.cases if is_bad(case)), None)
     troubles = [f"{problem.where}: {problem.what}" for problem in run.problems]
     try:
         reports = write_reports(run, path)
@@ -84,6 +88,7 @@ def finish_here(path: Path) -> Finished:
         reports=reports,
         troubles=tuple(troubles),
         annotations=annotations,
+        again=rmcp_command(run, first_bad) if first_bad is not None else "",
         run=run,
     )
 
@@ -133,5 +138,6 @@ def main() -> None:
         "reports": {kind: str(file) for kind, file in finished.reports.items()},
         "troubles": finished.troubles,
         "annotations": finished.annotations,
+        "again": finished.again,
     }
     print(json.dumps(told))

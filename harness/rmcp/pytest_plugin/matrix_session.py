@@ -17,7 +17,15 @@ from rmcp.matrix.model import Case
 from rmcp.outcome.words import Verdict
 from rmcp.pytest_plugin.finishing import Finished, finish_run, update_expectations
 from rmcp.pytest_plugin.interrupts import Interrupts
-from rmcp.pytest_plugin.items import CaseItem, MatrixFile, command_again, nothing_left, report_data, status_of
+from rmcp.pytest_plugin.items import (
+    CaseItem,
+    MatrixFile,
+    command_again,
+    nothing_left,
+    printable,
+    report_data,
+    status_of,
+)
 from rmcp.pytest_plugin.options import options_of
 from rmcp.pytest_plugin.progress import Progress, span
 from rmcp.pytest_plugin.summary import Line, axis_table, outcome_counts, signature_lines
@@ -351,6 +359,8 @@ class MatrixSession:
             write(f"{finished.name}: {finished.sentence} ({span(time.monotonic() - self._started)})", bold=True)
             for kind, path in finished.reports.items():
                 write(f"  {kind:8} {os.path.relpath(path)}")
+            if finished.again:
+                write(f"  again    {printable(finished.again)}")
 
     def _remarks(self) -> list[str]:
         """What is probably not meant in the matrices' environments, the first few with their place."""
