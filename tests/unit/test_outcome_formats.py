@@ -23,6 +23,10 @@ LOGS: list[tuple[str, str, dict]] = [
     ("Cuda error in function 'cudaFree()' file 'a.cu' in line 26 : an illegal memory access was encountered.", "memory_access_fault", {"cuda_error": "cudaErrorIllegalAddress"}),
     ("/src/rocclr/hip_code_object.cpp:120: guarantee(false && \"hipErrorNoBinaryForGpu: Coudn't find binary for current devices!\")", "no_kernel_image", {"hip_error": "hipErrorNoBinaryForGpu"}),
     ("after my change I got RuntimeError: Triton Error [CUDA]: device kernel image is invalid", "no_kernel_image", {}),
+    ("amrex::Abort::3::HIP error in file /src/Base/Arena.cpp line 12 hipErrorOutOfMemory !!!\nSIGABRT", "out_of_memory", {"signal": "SIGABRT"}),
+    # only the link to the documentation of a status is left of it, here in a journal printed newest first
+    ("07:01:02 INFO Compile with `TORCH_USE_CUDA_DSA` to enable device-side assertions.\n07:01:02 INFO Search for `cudaErrorNoKernelImageForDevice' in https://docs.example.org/types.html for more information.", "no_kernel_image", {"cuda_error": "cudaErrorNoKernelImageForDevice"}),
+    ("when i run it i get the following error: RuntimeError: HIP error: invalid device function HIP kernel errors might be asynchronously reported at some other API call", "no_kernel_image", {"hip_error": "hipErrorInvalidDeviceFunction"}),
     # the ROCm runtime and the driver on memory that goes bad
     ("Memory critical error by agent node-0 (Agent handle: 0x3880) on address 0x7f00ead000. Reason: Memory in use. ", "memory_access_fault", {"node": 0, "address": "0x7f00ead000", "reason": "Memory in use"}),
     ("[  100.000001] amdgpu 0000:dd:00.0: {1}uncorrectable hardware error(ERREVENT_ATHUB_INTERRUPT) detected!", "gpu_hang_reset", {}),
@@ -37,7 +41,13 @@ LOGS: list[tuple[str, str, dict]] = [
     ("FAILED: /root/MIOpen/src/hipoc/hipoc_program.cpp:162: Failed creating module from file /tmp/m shared object initialization failed", "miopen_error", {"library": "MIOpen"}),
     ("blas.cc:366] failed to create cublas handle: CUBLAS_STATUS_NOT_INITIALIZED", "python_exception_other", {"code": "CUBLAS_STATUS_NOT_INITIALIZED"}),
     ("NCCL failure all_reduce.cu:95 'unhandled cuda error'", "python_exception_other", {}),
+    ("4711 MIOpen(HIP)  12.345: Error [BuildHip] comgr status = ERROR (1)", "miopen_error", {"subkind": "kernel_compile", "library": "MIOpen"}),
+    ("MIOpen(HIP): Warning [FindSomeSolutions] /src/sqlite_db.cpp:200: Internal error while accessing SQLite database: disk I/O error", "miopen_error", {"subkind": "sqlite"}),
+    ("../IndexKernel.cu：92： operator（）： block： [33,0,0]， thread： [1,0,0] 断言失败。", "device_assert", {}),
+    ("size 2 ... FAILED after 3.5s: RuntimeError: Wait timeout: 3000 ms! (the signal is not set to 2)", "python_exception_other", {}),
     # memory
+    ("Original error: RESOURCE_EXHAUSTED: Failed to allocate request for 16.00MiB (16777216B) on device ordinal 0", "out_of_memory", {}),
+    ("E local_client.cc:67] Execution of replica 0 failed: Resource exhausted: Out \nof memory while trying to allocate 55207585 bytes.", "out_of_memory", {}),
     ("2024-12-16 17:10:56,767 - root - ERROR - !!! Exception during processing !!! Allocation on device \nTraceback (most recent call last):", "out_of_memory", {}),
     ("(raylet) node_manager.cc:3084: 4 Workers (tasks / actors) killed due to memory pressure (OOM), 0 Workers crashed due to other reasons", "cpu_oom_kill", {}),
     # kernel log: newer amdgpu lines, wrapped mail, names with blanks and colons, months of other languages
@@ -62,6 +72,9 @@ NAMED = [
     "> `failed (exitcode: -9)`\n\nUsually means your system has run out of memory.",
     "a run survived long enough to show `RuntimeError: DataLoader worker (pid ...) is\nkilled by signal: Killed`. `lazy` is off by default.",
     '  "amdgpu.noretry=0" # Attempting to prevent `[drm:amdgpu_dm_atomic_commit_tail [amdgpu]] *ERROR* Waiting for fences timed out!`',
+    # how a status travels through layers
+    "The thunk now says why: HSAKMT_STATUS_NO_MEMORY → HSA_STATUS_ERROR_OUT_OF_RESOURCES → HIP (hipErrorOutOfMemory) → application.",
+    "1387 MIOpen(HIP)  38.756: Info2 [SetIsaName] amdgcn-amd-amdhsa--gfx906",
     # patches, docstrings, literals of sources, links
     "+## Xid\n+\n+> [Fri Aug 30 11:43:14 2024] NVRM: Xid (PCI:0000:cb:00): 109, pid=17, name=main\n+\n+The code is extracted",
     '"""Patch: use the reference kernel.\n\nWith large batches the other one triggers\n    HSA_STATUS_ERROR_EXCEPTION: An HSAIL operation resulted in a hardware exception. code: 0x1016\nand the watchdog follows.\n',

@@ -170,7 +170,8 @@ _I_GOT = re.compile(
 )
 # `I get the following message: ...`: what follows the colon was printed to the writer.
 _I_GOT_MESSAGE = re.compile(
-    r"\b(?:I|we)\b[^.,;\n]{0,20}\b(?:got|get|getting|see|saw|have|had|receive[sd]?)\b[^.,;\n]{0,30}\b(?:message|error|output|this|following)\s*:\W*$"
+    r"\b(?:I|i|we|We)\b[^.,;\n]{0,20}\b(?:got|get|getting|see|saw|have|had|receive[sd]?)\b[^.,;\n]{0,30}\b(?:message|error|output|this|following)\s*:\W*"
+    r"(?:[A-Za-z_]\w*(?:Error|Exception):\s*)?$"
 )
 # These announce an example or a report; a complete driver line after them is a report.
 _IF_INTRO = re.compile(r"^\W*(?:if|in case|should)\b[^\n]*[:：]\W*$", re.IGNORECASE)
@@ -179,6 +180,7 @@ _BOLD_CODE = re.compile(r"^\W*\*\*`[^`]+`\*\*:?\s*$")  # a heading in all but na
 _RAW_LITERAL = re.compile(r"^\w+\s*[:=]+\s*(?:\w+\()?`$")  # `logs: `...` of a Go or JavaScript source
 _CLOSED_TICK = re.compile(r"`+[*_]*[,.;)]?\s+[a-z(`]")
 _EXPLAINED = re.compile(r"\W*(?:this |that |it |which )?(?:usually |typically |often |normally )?(?:means|indicates)\b", re.IGNORECASE)
+_CHAIN = re.compile(r"[)\"'`*\]]{0,3}\s*[→⇒]")  # how a status travels through layers, as designs describe it
 _SOFT_INTRO = re.compile(r"\blooks? like\b|\bsame error|\bfor example\b|\bexamples?\b\s*:|\bsimilar", re.IGNORECASE)
 _KERNEL_LINE = re.compile(r"\bkernel: |\bamdgpu [0-9a-f]{4}:[0-9a-f:.]+: |\[drm:\w+ \[amdgpu\]\]")
 _EXCEPTION_LABEL = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception):\s*$")
@@ -230,6 +232,8 @@ def only_names(
         return True
     if (not device or weak) and "`" not in before and not core.ticked and _CLOSED_TICK.match(after):
         return True  # the end of a quotation that began on the line above
+    if _CHAIN.match(after):
+        return True
     if "[" in before and re.match(r"[^\[\]\n]{0,200}\]\(", after):
         return True  # the text of a link
     if before.rstrip().endswith("...") and after.lstrip().startswith("..."):

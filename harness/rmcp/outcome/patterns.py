@@ -62,7 +62,7 @@ _ABORTING = r"[Aa]borting with error\s*:\s*"
 _QUEUE = r"(?:Queue\s+(?:at\s+)?(?P<queue>0x[0-9a-fA-F]+|0x\.{3})\s+|Device::callbackQueue\s+)?"
 _HSA = r"(?:" + _ROC + r")?(?:(?:Callback:?\s*)?" + _QUEUE + _ABORTING + r")?"
 _CODE = r"(?:[^\n]{0,300}?\b[Cc]ode:\s*(?P<code>0x[0-9a-fA-F]+))?"
-_MIO = r"MIOpen(?:\((?:HIP|OpenCL)\))?"
+_MIO = r"MIOpen(?:\((?:HIP|OpenCL)\))?(?:\s+[\d.]+)?"  # older releases print milliseconds after the name
 
 
 def _hsa(name: str) -> str:
@@ -317,6 +317,14 @@ PATTERNS: tuple[Pattern, ...] = (
         expect={"library": "MIOpen"},
     ),
     Pattern(
+        "miopen-sqlite-warning", Cause.MIOPEN_ERROR,
+        _MIO + r":\s*Warning\s*\[\w{1,80}\]\s*(?:\S+:\d+:\s*)?(?P<detail>[^\n:]{0,60}:?\s*Internal error while accessing SQLite database[^\n`]{0,200})",
+        ("accessing SQLite",),
+        "MIOpen(HIP): Warning [FindFftSolutions] /src/sqlite_db.cpp:212: Internal error while accessing SQLite database: disk I/O error",
+        "MIOpen sqlite_db.cpp: each find step that its database refuses", "miopen", rank=Rank.WEAK,
+        fields={"library": "MIOpen"}, expect={"library": "MIOpen"},
+    ),
+    Pattern(
         "miopen-status", Cause.MIOPEN_ERROR,
         r"(?P<miopen_status>miopenStatus(?:NotInitialized|InvalidValue|BadParm|AllocFailed|InternalError"
         r"|NotImplemented|UnknownError|UnsupportedOp|VersionMismatch))\b(?=[\"'`).,;:!\]*]*\s*(?:$|\n|[(\[]|cudnn))",
@@ -335,7 +343,8 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "cuda-device-assert", Cause.DEVICE_ASSERT,
-        r"block:\s*\[\d+,\s*\d+,\s*\d+\],\s*thread:\s*\[\d+,\s*\d+,\s*\d+\]\s*Assertion\s+`", ("thread: [",),
+        r"block\s?[:：]\s*\[\d+,\s*\d+,\s*\d+\][,，]\s*thread\s?[:：]\s*\[\d+,\s*\d+,\s*\d+\]\s*(?:Assertion\s+[`'\"‘]|断言)",
+        ("thread: [", "thread： ["),
         "../aten/src/ATen/native/cuda/Indexing.cu:1292: indexSelectLargeIndex: block: [0,0,0], thread: [1,0,0] "
         "Assertion `srcIndex < srcSelectDimSize` failed.",
         "CUDA device assert", "kernel", device=True,
@@ -418,6 +427,13 @@ PATTERNS: tuple[Pattern, ...] = (
          "allocatable device memory", "OUT_OF_HOST_MEMORY", "MEM_OBJECT_ALLOC", "Not enough memory", "ran out of"),
         "jaxlib.xla_extension.XlaRuntimeError: RESOURCE_EXHAUSTED: Out of memory while trying to allocate 17179869184 bytes.",
         "XLA, TensorFlow, Vulkan, Blender Cycles, hashcat", "runtime",
+    ),
+    Pattern(
+        "xla-oom", Cause.OUT_OF_MEMORY,
+        r"\b(?:RESOURCE_EXHAUSTED|Resource exhausted):\s*(?:: )?(?:Failed to allocate|[^\n]{0,60}[Oo]ut\s+of memory)",
+        ("RESOURCE_EXHAUSTED", "esource exhausted"),
+        "RESOURCE_EXHAUSTED: Failed to allocate request for 1.00GiB (1073741824B) on device ordinal 0",
+        "XLA buffer assignment and PJRT allocator (up to 2021: Resource exhausted:)", "runtime", wraps=True,
     ),
     Pattern(
         "torch-async-oom", Cause.OUT_OF_MEMORY, r"Allocation on device(?: \d+ would exceed allowed memory\.[^\n]*)?(?=\s*$)",
@@ -750,6 +766,12 @@ PATTERNS: tuple[Pattern, ...] = (
         rank=Rank.FAINT,
     ),
     Pattern(
+        "told-exception", Cause.PYTHON_EXCEPTION_OTHER,
+        r"\bFAILED\b[^\n:`]{0,60}: (?P<exception>[A-Z]\w+(?:Error|Exception)): [^\n]+", ("FAILED",),
+        "size 2048 ... FAILED after 30.5s: RuntimeError: Wait timeout: 30000 ms!",
+        "scripts that catch an exception and print it", "process", rank=Rank.FAINT, expect={"exception": "RuntimeError"},
+    ),
+    Pattern(
         "torn-traceback", Cause.PYTHON_EXCEPTION_OTHER,
         r"(?:hit an exception:\s*)?Traceback \(most recent call last\)|hit an exception: %s|EngineCore encountered a fatal error"
         r"|\b[A-Z]\w+(?:Error|Exception)\(['\"][^'\"\n]+['\"]\)",
@@ -901,7 +923,7 @@ BENIGN: tuple[tuple[str, str], ...] = (
     ("expandable-segments", r"expandable_segments not supported"),
     ("miopen-missing-db", r"Missing system database file"),
     ("miopen-workspace", r"\[IsEnoughWorkspace\]"),
-    ("miopen-warning", r"MIOpen(?:\((?:HIP|OpenCL)\))?:\s*(?:Warning|Info\d?)\b"),
+    ("miopen-warning", _MIO + r":\s*(?:Warning|Info\d?)\b"),
     ("async-hint", r"kernel errors might be asynchronously reported|Compile with `?TORCH_USE_(?:CUDA|HIP)_DSA"
                    r"|For debugging consider passing"),
     ("python-warning", r"\b(?:User|Future|Deprecation|Runtime|Resource|Syntax|Import|Pending\w*)Warning:"),

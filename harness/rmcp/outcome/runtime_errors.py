@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -52,10 +52,11 @@ RUNTIME_NEEDLES = (
 )
 _NAMED = re.compile(
     r"(?P<full>(?P<kind>hipError|cudaError|CUDA_ERROR_|HIP_ERROR_|ROCM_ERROR_)(?P<name>[A-Z]\w+))"
-    r"(?P<tail>\s*[:)]|'\s*\(\d+\)|\s*\(\d+\)|\s*$)"
+    r"(?P<tail>\s*[:)]|'\s*\(\d+\)|\s*\(\d+\)|\s*!*\s*$)"
 )
 _NAME_LEAD = re.compile(
     r"(?:[Ee]rror\w*|ERROR|[Ff]ail\w*|[Rr]eturned|[Cc]ode|[Ss]tatus|\bwhat\(\)|with|[Ee]xception)[^\w]{0,6}(?:code|status|with|number)?[\s=:(\d'\"]*$|->\s*$|:\s*$|\(\s*$"
+    r"|\b(?:HIP|CUDA) error in file \S+ line \d+:?\s*$"  # AMReX
 )
 # A bare number: hipError_t(98) of XLA and TensorFlow, `Check failed: err == hipSuccess (98 vs. 0)` of glog,
 # `hipModuleGetFunction(): 500` of hashcat.
@@ -63,7 +64,8 @@ _NUMBERED = re.compile(
     r"\b(?P<a>hip|cuda)Error_t\((?P<na>\d{1,4})\)|Check failed: [^\n]{1,80}? == (?P<b>hip|cuda)Success \((?P<nb>\d{1,4}) vs\. 0\)"
     r"|^(?P<c>hip|cuda|cu)[A-Z]\w+\(\): (?P<nc>\d{1,4})\s*$"
 )
-_HINT = re.compile(r"Search for `\w+' in https?://")
+# torch 2.7 and later add where to read about a status; where its own line is lost, this one names it.
+_HINT = re.compile(r"Search for `(?P<name>(?:cuda|hip)Error[A-Z]\w+)' in https?://")
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,8 @@ def runtime_error(line: str, joined: str) -> Status | None:
     prefixed, alone, by_text, by_code, _ = _tables()
     hint = _HINT.search(line)
     if hint is not None:
-        line = line[: hint.start()]
+        shorter = line[: hint.start()]
+        return runtime_error(shorter, shorter) or _hinted(hint)
     named = _named(line)
     for match in prefixed.finditer(line):
         text = match["text"]
@@ -160,6 +163,15 @@ def _other(line: str) -> Status | None:
     return Status(pattern, pattern.cause, {}, found.start(), len(line), found.group(), Rank.WEAK)
 
 
+def _hinted(hint: re.Match[str]) -> Status | None:
+    status = _tables()[4].get(hint["name"].replace("Error", "", 1))
+    if status is None:
+        return None
+    flavour = "HIP" if hint["name"].startswith("hip") else "CUDA"
+    found = _status(status, flavour, hint.group(), 0, len(hint.group()))
+    return replace(found, start=hint.start(), end=hint.end(), rank=min(found.rank, Rank.DOWNSTREAM))
+
+
 def _named(line: str) -> Status | None:
     *_, by_name = _tables()
     by_code = _tables()[3]
@@ -177,7 +189,8 @@ def _named(line: str) -> Status | None:
         if status is None:
             continue
         flavour = "HIP" if kind.lower().startswith(("hip", "rocm")) else "CUDA"
-        return _status(status, flavour, line, match.start(), match.end())
+        whole = lead is not None and lead.group().startswith(("HIP", "CUDA"))
+        return _status(status, flavour, line, lead.start() if lead and whole else match.start(), match.end())
     return None
 
 
