@@ -27,6 +27,18 @@ LOGS: list[tuple[str, str, dict]] = [
     # only the link to the documentation of a status is left of it, here in a journal printed newest first
     ("07:01:02 INFO Compile with `TORCH_USE_CUDA_DSA` to enable device-side assertions.\n07:01:02 INFO Search for `cudaErrorNoKernelImageForDevice' in https://docs.example.org/types.html for more information.", "no_kernel_image", {"cuda_error": "cudaErrorNoKernelImageForDevice"}),
     ("when i run it i get the following error: RuntimeError: HIP error: invalid device function HIP kernel errors might be asynchronously reported at some other API call", "no_kernel_image", {"hip_error": "hipErrorInvalidDeviceFunction"}),
+    # exceptions of bindings, tools of the vendors, names in quotes
+    ("ERROR: LoadError: HIPError(code hipErrorOutOfMemory, out of memory)", "out_of_memory", {"hip_error": "hipErrorOutOfMemory"}),
+    ("thread 'main' panicked at src/main.rs:4: called `Result::unwrap()` on an `Err` value: DriverError(CUDA_ERROR_ILLEGAL_ADDRESS, \"an illegal memory access was encountered\")", "memory_access_fault", {"cuda_error": "cudaErrorIllegalAddress"}),
+    ("thread 'main' panicked at src/main.rs:4:5:\nindex out of bounds", "unknown_abort", {}),
+    ('========= Program hit cudaErrorIllegalAddress (error 700) due to "an illegal memory access was encountered" on CUDA API call to cudaFree.', "memory_access_fault", {"cuda_error": "cudaErrorIllegalAddress"}),
+    ('HIP Error: "hipErrorNoBinaryForGpu" (209) at add.cpp:29', "no_kernel_image", {"hip_error": "hipErrorNoBinaryForGpu"}),
+    ("rocBLAS error from hip error code: 'hipErrorInvalidDeviceFunction':98", "no_kernel_image", {"hip_error": "hipErrorInvalidDeviceFunction"}),
+    (" CUDA error: ILLEGAL_ADDRESS in cuCtxSynchronize()", "memory_access_fault", {"cuda_error": "cudaErrorIllegalAddress"}),
+    # lines in JSON
+    ('{"event": "line", "data": "[rank1]: torch.AcceleratorError: HIP error: unspecified launch failure\\n", "pipe": "stderr"}', "python_exception_other", {"hip_error": "hipErrorLaunchFailure"}),
+    ('{"log":"CUDA error: an illegal memory access was encountered\\n","stream":"stderr","time":"2024-01-01T00:00:00Z"}', "memory_access_fault", {}),
+    ('    "textPayload": "[195.443208] node invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=991\\\\r\\\\n",', "cpu_oom_kill", {"signal": "SIGKILL"}),
     # the ROCm runtime and the driver on memory that goes bad
     ("Memory critical error by agent node-0 (Agent handle: 0x3880) on address 0x7f00ead000. Reason: Memory in use. ", "memory_access_fault", {"node": 0, "address": "0x7f00ead000", "reason": "Memory in use"}),
     ("[  100.000001] amdgpu 0000:dd:00.0: {1}uncorrectable hardware error(ERREVENT_ATHUB_INTERRUPT) detected!", "gpu_hang_reset", {}),
@@ -50,6 +62,8 @@ LOGS: list[tuple[str, str, dict]] = [
     ("E local_client.cc:67] Execution of replica 0 failed: Resource exhausted: Out \nof memory while trying to allocate 55207585 bytes.", "out_of_memory", {}),
     ("2024-12-16 17:10:56,767 - root - ERROR - !!! Exception during processing !!! Allocation on device \nTraceback (most recent call last):", "out_of_memory", {}),
     ("(raylet) node_manager.cc:3084: 4 Workers (tasks / actors) killed due to memory pressure (OOM), 0 Workers crashed due to other reasons", "cpu_oom_kill", {}),
+    ("srv: ROCm tensor alloc failed: out of memory", "out_of_memory", {}),
+    ("I'm encountering an error message: RuntimeError: cuBLAS failed with status CUBLAS_STATUS_NOT_SUPPORTED", "python_exception_other", {"code": "CUBLAS_STATUS_NOT_SUPPORTED", "library": "cuBLAS"}),
     # kernel log: newer amdgpu lines, wrapped mail, names with blanks and colons, months of other languages
     ("[  1.2] amdgpu 0000:28:00.0: ring gfx_0.0.0 timeout, signaled seq=57, emitted seq=58\n[  1.3] amdgpu 0000:28:00.0:  Process cosmic pid 2288 thread cosmic:cs0 pid 2316", "gpu_hang_reset", {"ring": "gfx_0.0.0", "pid": 2288}),
     ("[  1.2] amdgpu 0000:65:00.0: amdgpu: [gfxhub] page fault (src_id:0 ring:24 vmid:8 pasid:200)\n[  1.3] amdgpu 0000:65:00.0: amdgpu:  Process VLLM::Core pid 7304 thread VLLM::Core pid 7304", "memory_access_fault", {"pid": 7304}),
@@ -57,7 +71,11 @@ LOGS: list[tuple[str, str, dict]] = [
     ("mai 09 19:14:12 kernel: [drm:amdgpu_job_timedout [amdgpu]] *ERROR* ring gfx\ntimeout, signaled seq=2, emitted seq=4\nmai 09 19:14:12 kernel: amdgpu 0000:04:00.0: amdgpu: GPU reset begin!", "gpu_hang_reset", {"ring": "gfx"}),
     ("NVRM: The NVIDIA GPU 0000:b3:00.0\nNVRM: (PCI ID: 10de:26b5) installed in this system has\nNVRM: fallen off the bus and is not responding to commands.", "gpu_hang_reset", {}),
     ("llama_model_load: error loading model: vk::Queue::submit: ErrorDeviceLost", "gpu_hang_reset", {}),
+    ("amdgpu 0000:0c:00.0: [drm:amdgpu_ring_test_helper [amdgpu]] *ERROR* ring kiq_0.2.1.0 test failed (-110)", "gpu_hang_reset", {}),
     # how a shell reports a death
+    ("epoch 3\nKilled: 9", "cpu_oom_kill", {"signal": "SIGKILL"}),
+    ("loading\nIllegal instruction: 4", "illegal_instruction", {"signal": "SIGILL"}),
+    ("=   BAD TERMINATION OF ONE OF YOUR APPLICATION PROCESSES\n=   EXIT CODE: 139\n=   CLEANING UP REMAINING PROCESSES", "segfault", {"signal": "SIGSEGV"}),
     ("I am still facing the issue - ` [1]    122549 illegal hardware instruction (core dumped)  python predict.py `", "illegal_instruction", {"signal": "SIGILL", "where": "cpu"}),
     ("[CUDA] Error: an illegal instruction was encountered\nbash: line 1:   488 Abort trap: 6           ./bin/miner", "illegal_instruction", {"signal": "SIGABRT"}),
     ("saved checkpoint 7\n已杀死", "cpu_oom_kill", {"signal": "SIGKILL"}),

@@ -30,6 +30,10 @@ _LOG = re.compile(
             r"[EWIF]\d{4} [\d:.]+ +\d+ \S+:\d+\]",
             r"\d+\.\d\d\.\d{3}\.\d{3} [A-Z]\b",
             r"time=\S+ level=\w+ source=\S+ msg=",
+            # a line in JSON: Docker's json-file, Google Cloud's textPayload, launchers that write one event a line
+            r"\{\"(?:log|(?:event|level|ts|time|timestamp|stream|pipe|pid)\"\s*:[^{}\n]{1,120}?\"(?:data|log|msg|message|line))\"\s*:\s*\"",
+            r"\"textPayload\"\s*:\s*\"",
+            r"(?:thread '[^'\n]{1,60}'[^\n]{0,40}? panicked at [^\n]{0,200}?)?called `Result::\w+\(\)` on an `Err` value: ",
             _LEVEL + r"\s*[:|]?\s*(?:\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?\s*)?(?:\[?[\w./<>-]+\.(?:py|cpp|cc|go|rs|cu):\d+\]:?)?"
             r"(?=\s|:|$)(?:\s*:\s?[\w.]+:)?",
             r"[\w.-]+-\d+ +\| ",
@@ -165,7 +169,7 @@ _INTRO = re.compile(
 _GENERIC = re.compile(r"\b(?:you|your|you['’](?:ve|re|ll|d)|developers|users|people)\b", re.IGNORECASE)
 _FIRST_PERSON = re.compile(r"\b(?:I|I['’](?:m|ve)|we|we['’]re|my|our|me)\b")
 _I_GOT = re.compile(
-    r"\b(?:I|we|I['’]m|we['’]re|I am)\b[^.;\n]{0,30}\b(?:got|get|getting|receive[sd]?|receiving|encounter(?:ed)?|hit|facing|obtain(?:ed)?)\b"
+    r"\b(?:I|we|I['’]m|we['’]re|I am)\b[^.;\n]{0,30}\b(?:got|get|getting|receive[sd]?|receiving|encounter(?:ed|ing)?|hit|facing|obtain(?:ed)?)\b"
     r"[^.;\n]{0,60}\w+(?:Error|Exception):\s*(?:\w+ [Ee]rror[^.\n]{0,20}:\s*)?$"
 )
 # `I get the following message: ...`: what follows the colon was printed to the writer.
@@ -173,6 +177,9 @@ _I_GOT_MESSAGE = re.compile(
     r"\b(?:I|i|we|We)\b[^.,;\n]{0,20}\b(?:got|get|getting|see|saw|have|had|receive[sd]?)\b[^.,;\n]{0,30}\b(?:message|error|output|this|following)\s*:\W*"
     r"(?:[A-Za-z_]\w*(?:Error|Exception):\s*)?$"
 )
+# `I'm encountering an error message: RuntimeError: ...`: here the match begins with the announcement.
+_I_AM_GETTING = re.compile(r"\b(?:I|we)(?:['’]m|['’]re| am| are)? (?:get|got|getting|see|seeing|hit|hitting|encounter(?:ed|ing)?|facing) (?:an?|the|this|following) (?:\w+ )?$")
+_ERROR_SAYS = re.compile(r"[Ee]rror(?: message)?:\s*[A-Za-z_]\w*(?:Error|Exception):\s")
 # These announce an example or a report; a complete driver line after them is a report.
 _IF_INTRO = re.compile(r"^\W*(?:if|in case|should)\b[^\n]*[:：]\W*$", re.IGNORECASE)
 _CJK_INTRO = re.compile(r"可能会?(?:出现|遇到|报|看到)|(?:如果|若)[^。\n]*(?:报错|出现|遇到)")
@@ -221,6 +228,8 @@ def only_names(
     ):
         return True
     if (_I_GOT.search(before) or _I_GOT_MESSAGE.search(before)) and not re.search(r"\b(?:if|never|not|catch)\b", before):
+        return False
+    if _I_AM_GETTING.search(before) and _ERROR_SAYS.match(matched):
         return False
     if _IF_INTRO.match(lead) and not _FIRST_PERSON.search(lead):
         return True

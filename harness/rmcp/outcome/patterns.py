@@ -72,6 +72,7 @@ def _hsa(name: str) -> str:
 
 # The line in which a shell reports the end of a job: nobody writes one in a sentence of his own.
 _JOB = r"(?:\[\d+\]\s*[+-]?\s+\d+\s+|\S+: line \d+:\s+\d+\s+)"
+_STOPPED = r"(?:Thread \d+ \"[^\"\n]*\" |Program )?"  # gdb: who was stopped
 _SHELL_JOB = "bash and zsh: jobs with their number or the script's line"
 _DMESG = "Linux amdgpu driver, kernel log"
 
@@ -257,6 +258,45 @@ PATTERNS: tuple[Pattern, ...] = (
         "Blender Cycles device/hip/util.cpp, device/cuda/util.cpp", "runtime",
         expect={"hip_error": "hipErrorIllegalAddress"},
     ),
+    Pattern(
+        "sanitizer-access", Cause.MEMORY_ACCESS_FAULT,
+        r"=========\s+(?:Error: )?(?:Invalid __(?:global|shared|local)__ (?:read|write|atomic)|Address 0x[0-9a-fA-F]+ is (?:misaligned|out of bounds))",
+        ("Invalid __", "========= "), "========= Invalid __global__ read of size 4 bytes",
+        "compute-sanitizer, cuda-memcheck: memcheck tool", "runtime", device=True,
+    ),
+    Pattern(
+        "debugger-access", Cause.MEMORY_ACCESS_FAULT,
+        _STOPPED + r"received signal CUDA_EXCEPTION_\d+, (?:Lane|Warp|Device|Cluster)(?: User)? (?:Illegal Address|Out-of-range(?: Shared/Local)? Address|Out of range(?: Shared)? Address)",
+        ("CUDA_EXCEPTION_",), 'Thread 1 "python" received signal CUDA_EXCEPTION_14, Warp Illegal Address.', "cuda-gdb",
+        "runtime", device=True,
+    ),
+    Pattern(
+        "debugger-instruction", Cause.ILLEGAL_INSTRUCTION,
+        _STOPPED + r"received signal CUDA_EXCEPTION_\d+, Warp Illegal Instruction", ("CUDA_EXCEPTION_",),
+        "CUDA Exception: received signal CUDA_EXCEPTION_4, Warp Illegal Instruction.", "cuda-gdb", "runtime", device=True,
+        fields={"where": "gpu"}, expect={"where": "gpu"},
+    ),
+    Pattern(
+        "debugger-assert", Cause.DEVICE_ASSERT, _STOPPED + r"received signal CUDA_EXCEPTION_\d+, (?:Warp|CUDA Kernel) [Aa]ssert",
+        ("CUDA_EXCEPTION_",), 'Thread 1 "python" received signal CUDA_EXCEPTION_12, Warp Assert.', "cuda-gdb", "runtime",
+        device=True,
+    ),
+    Pattern(
+        "sycl-oom", Cause.OUT_OF_MEMORY, r"(?:backend failed with error|UR error)[^\n]{0,20}\b(?:UR|PI|ZE)_RESULT_ERROR_OUT_OF_(?:DEVICE|HOST)_MEMORY",
+        ("_RESULT_ERROR_OUT_OF",), "level_zero backend failed with error: 39 (UR_RESULT_ERROR_OUT_OF_DEVICE_MEMORY)",
+        "oneAPI unified runtime", "runtime",
+    ),
+    Pattern(
+        "sycl-device-lost", Cause.GPU_HANG_RESET, r"(?:backend failed with error|UR error)[^\n]{0,20}\b(?:UR|PI|ZE)_RESULT_ERROR_DEVICE_LOST",
+        ("_RESULT_ERROR_DEVICE_LOST",), "level_zero backend failed with error: 20 (UR_RESULT_ERROR_DEVICE_LOST)",
+        "oneAPI unified runtime: the driver reset the device under the program", "runtime", rank=Rank.DOWNSTREAM,
+    ),
+    Pattern(
+        "opencl-status", Cause.PYTHON_EXCEPTION_OTHER,
+        r"\bcl[A-Z]\w+\((?:\.{3})?\)(?:: | failed(?: with)?(?: error)?(?: code)?:? )(?P<code>CL_(?!SUCCESS|OUT_OF_HOST|MEM_OBJECT_ALLOC)[A-Z_]+)(?=\s*$)", ("(): CL_", "ailed", "...): CL_"),
+        "clEnqueueNDRangeKernel(): CL_OUT_OF_RESOURCES", "OpenCL CL/cl.h, as hashcat and miners print it", "runtime",
+        rank=Rank.DOWNSTREAM, whole=True, expect={"code": "CL_OUT_OF_RESOURCES"},
+    ),
     # ---- rocBLAS / Tensile --------------------------------------------------------------------------------
     Pattern(
         "rocblas-tensile-missing", Cause.MISSING_LIBRARY_KERNELS,
@@ -407,6 +447,11 @@ PATTERNS: tuple[Pattern, ...] = (
         expect={"size": "14.00 MiB"},
     ),
     Pattern(
+        "torch-oom-bare", Cause.OUT_OF_MEMORY,
+        r"(?:[A-Z]\w*Error: |\b[Ee]rror: )(?:HIP|CUDA) out of memory(?=[\"']?\s*$)", ("out of memory",),
+        "RuntimeError: CUDA out of memory", "torch, cut or retold without its figures", "torch", whole=True,
+    ),
+    Pattern(
         "alloc-failed", Cause.OUT_OF_MEMORY,
         r"\b(?P<call>(?:cuda|hip|cu|musa|zeMem)(?:Malloc|Mem(?:ory)?Alloc|HostAlloc|HostMalloc|ExtMalloc)\w*)(?:\([^)\n]{0,80}\))?"
         r"\s*(?:failed|:)[^\n]{0,40}?out of memory",
@@ -420,11 +465,12 @@ PATTERNS: tuple[Pattern, ...] = (
         r"|RESOURCE_EXHAUSTED:[^\n]{0,60}[Oo]ut of memory|OOM when allocating tensor"
         r"|failed to allocate [^\n]{1,80}(?:CUDA_ERROR_OUT_OF_MEMORY|hipErrorOutOfMemory|HIP_ERROR_OutOfMemory|hipError_t\((?:2|1002)\))"
         r"|\bCUDA_ERROR_OUT_OF_MEMORY\b(?=\s*[:(]|\s*$)|ErrorOutOfDeviceMemory"
+        r"|\b[Aa]lloc(?:ate|ation|ating)?\b[^\n:]{0,40}\b(?:failed|failure|error)\b[^\n:]{0,20}:\s*[Oo]ut of memory"
         r"|System is out of GPU (?:and shared host )?memory|Not enough allocatable device memory for this attack"
         r"|CL_OUT_OF_HOST_MEMORY|CL_MEM_OBJECT_ALLOCATION_FAILURE"
         r"|Not enough memory\. Please try to increase|GGML_CUDA_OOM|ran out of (?:GPU|CUDA|HIP) memory",
         ("OutOfMemory", "hipError_t(", "RESOURCE_EXHAUSTED", "OOM when", "OUT_OF_MEMORY", "OutOfDeviceMemory", "out of GPU",
-         "allocatable device memory", "OUT_OF_HOST_MEMORY", "MEM_OBJECT_ALLOC", "Not enough memory", "ran out of"),
+         "allocatable device memory", "ut of memory", "OUT_OF_HOST_MEMORY", "MEM_OBJECT_ALLOC", "Not enough memory", "ran out of"),
         "jaxlib.xla_extension.XlaRuntimeError: RESOURCE_EXHAUSTED: Out of memory while trying to allocate 17179869184 bytes.",
         "XLA, TensorFlow, Vulkan, Blender Cycles, hashcat", "runtime",
     ),
@@ -542,9 +588,10 @@ PATTERNS: tuple[Pattern, ...] = (
         "amdgpu-bad-command", Cause.GPU_HANG_RESET,
         r"Illegal (?:instruction|register access|opcode) in command stream|scheduler \S+ is not ready, skipping"
         r"|device lost from bus|SMU: bus error|Failed to initialize parser -125|Skip scheduling IBs"
+        r"|\*ERROR\* ring \S+ test failed|GPU Recovery Failed: -\d+|amdgpu: failed to reset GPU"
         r"|SMU: (?:I'm not done|response)[^\n]{0,60}(?:timeout|failed)|\*ERROR\* Waiting for fences timed out",
         ("in command stream", "is not ready, skipping", "Waiting for fences", "SMU: ", "initialize parser",
-         "Skip scheduling", "lost from bus"),
+         "Skip scheduling", "lost from bus", " test failed", "GPU Recovery Failed", "failed to reset GPU"),
         "[drm:gfx_v10_0_priv_inst_irq [amdgpu]] *ERROR* Illegal instruction in command stream", _DMESG + ", gfx_v*.c",
         "kernel-log", device=True,
     ),
@@ -608,7 +655,7 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "cpu-illegal-instruction", Cause.ILLEGAL_INSTRUCTION,
-        r"(?:\S*: line \d+:\s*)?(?:\[\d+\]\s*[+-]?\s*)?(?:\d+ +)?(?<!\*ERROR\* )(?<!\ban )\b[Ii]llegal (?:hardware )?instruction\b(?! was)(?=\s*(?:\(core dumped\)|$|\S+\s*$|\"|[./~\w]))"
+        r"(?:\S*: line \d+:\s*)?(?:\[\d+\]\s*[+-]?\s*)?(?:\d+ +)?(?<!\*ERROR\* )(?<!\ban )\b[Ii]llegal (?:hardware )?instruction\b(?! was)(?=: 4\s*$|\s*(?:\(core dumped\)|$|\S+\s*$|\"|[./~\w]))"
         r"|(?:Thread \d+ \"[^\"\n]*\" |Program )?received signal SIGILL|(?<![.\w])SIGILL\b(?![,)])|Fatal Python error: Illegal instruction",
         ("llegal instruction", "llegal hardware instruction", "SIGILL"),
         "Illegal instruction (core dumped)", "shell, CPython faulthandler", "process", rank=Rank.WEAK,
@@ -620,17 +667,18 @@ PATTERNS: tuple[Pattern, ...] = (
         r"|Fatal Python error: Segmentation fault|Signal: Segmentation fault"
         r"|Caught signal 11 \(Segmentation fault|!!!!!!! Segfault encountered|(?:Thread \d+ \"[^\"\n]*\" |Program )?received signal SIGSEGV"
         r"|\*\*\* SIGSEGV (?:received|\()|(?<![.\w])SIGSEGV\b(?![,)])|(?:[Cc]aught|by|[Ff]atal|on|[Rr]eceived|with) signal 11\b|Windows fatal exception: access violation"
-        r"|EXCEPTION_ACCESS_VIOLATION|(?:Process finished with )?exit(?:ed)?[ _](?:with )?(?:code|status)?[ :=]*(?:-11|139|-1073741819)\b|exit=139|0xC0000005|3221225477",
+        r"|EXCEPTION_ACCESS_VIOLATION|(?:Process finished with )?exit(?:ed)?[ _](?:with )?(?:code|status)?[ :=]*(?:-11|139|-1073741819)\b|exit=139|0xC0000005|3221225477|^=?\s*EXIT CODE:\s+139\b",
         ("egmentation fault", "egmentation Fault", "Segfault", "SIGSEGV", "signal 11", "access violation",
-         "ACCESS_VIOLATION", "exit", "0xC0000005", "3221225477"),
+         "ACCESS_VIOLATION", "exit", "EXIT CODE", "0xC0000005", "3221225477"),
         "Segmentation fault (core dumped)", "shell, CPython faulthandler, gdb, UCX, torch elastic", "process",
         rank=Rank.WEAK, fields={"signal": "SIGSEGV"}, whole=True, expect={"signal": "SIGSEGV"},
     ),
     Pattern(
         "cpp-terminate", Cause.UNKNOWN_ABORT,
         r"terminate called (?:after throwing an instance of|without an active exception|recursively)"
-        r"|libc\+\+abi(?:\.dylib)?: terminating|pure virtual method called",
-        ("terminate called", "libc++abi", "pure virtual method"),
+        r"|libc\+\+abi(?:\.dylib)?: terminating|pure virtual method called|Windows fatal exception: (?:code 0x|stack overflow)"
+        r"|^thread '[^'\n]+'(?: \(\d+\))? panicked at |^panic: runtime error: |^fatal error: unexpected signal during runtime execution",
+        ("terminate called", "libc++abi", "pure virtual method", "Windows fatal", "panicked at", "panic: runtime", "unexpected signal"),
         "terminate called after throwing an instance of 'std::runtime_error'", "libstdc++, libc++", "process",
         rank=Rank.WEAK,
     ),
@@ -706,7 +754,7 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "killed", Cause.CPU_OOM_KILL,
-        r"(?:\S*: line \d+:\s*)?(?:\[\d+\]\s*[+-]?\s*)?(?P<pid>\d+ +)?[Kk]illed(?=\s*$|\s{2,}\S)|zsh: killed\b",
+        r"(?:\S*: line \d+:\s*)?(?:\[\d+\]\s*[+-]?\s*)?(?P<pid>\d+ +)?[Kk]illed(?=\s*$|\s{2,}\S|: 9\s*$)|zsh: killed\b",
         ("illed",), "./run.sh: line 3: 4711 Killed                  python train.py", "shell: SIGKILL; on a machine "
         "without another culprit the kernel's OOM killer", "process", rank=Rank.WEAK, fields={"signal": "SIGKILL"},
         whole=True, expect={"signal": "SIGKILL"},
@@ -852,6 +900,7 @@ RUNTIME_ERRORS: tuple[RuntimeStatus, ...] = (
     RuntimeStatus(218, "InvalidKernelFile", "InvalidPtx", ("a PTX JIT compilation failed",), Cause.NO_KERNEL_IMAGE),
     RuntimeStatus(222, "UnsupportedPtxVersion", "UnsupportedPtxVersion",
                   ("the provided PTX was compiled with an unsupported toolchain",), Cause.NO_KERNEL_IMAGE, True),
+    RuntimeStatus(301, "FileNotFound", "FileNotFound", ("file not found",), _OTHER),
     RuntimeStatus(302, "SharedObjectSymbolNotFound", "SharedObjectSymbolNotFound",
                   ("shared object symbol not found",), _OTHER),
     RuntimeStatus(303, "SharedObjectInitFailed", "SharedObjectInitFailed", ("shared object initialization failed",),

@@ -48,11 +48,18 @@ RUNTIME_NEEDLES = (
     "HIP_ERROR_",
     "ROCM_ERROR_",
     "Triton Error",
+    "Program hit ",
+    "DriverError(",
     *(text for status in RUNTIME_ERRORS for text in status.texts if status.distinct),
 )
 _NAMED = re.compile(
     r"(?P<full>(?P<kind>hipError|cudaError|CUDA_ERROR_|HIP_ERROR_|ROCM_ERROR_)(?P<name>[A-Z]\w+))"
-    r"(?P<tail>\s*[:)]|'\s*\(\d+\)|\s*\(\d+\)|\s*!*\s*$)"
+    r"(?P<tail>\s*[:)]|'\s*\(\d+\)|\s*\(\d+\)|['\"]\s*:\d+|\"\s*\(\d+\)|(?= (?:at|in) (?:line|file|function)\b)|\s*!*\s*$)"
+)
+# A status inside the exception of a binding: AMDGPU.jl's HIPError(code X, text), cudarc's DriverError(X, text),
+# compute-sanitizer's `Program hit X (error N) due to "text"`.
+_BOUND = re.compile(
+    r"(?:HIPError\(code |DriverError\(|Program hit )(?P<full>(?P<kind>hipError|cudaError|CUDA_ERROR_)(?P<name>[A-Z]\w+))(?:(?=,)|(?: \(error \d+\))? due to \"[^\"\n]+\"[^\n]*)"
 )
 _NAME_LEAD = re.compile(
     r"(?:[Ee]rror\w*|ERROR|[Ff]ail\w*|[Rr]eturned|[Cc]ode|[Ss]tatus|\bwhat\(\)|with|[Ee]xception)[^\w]{0,6}(?:code|status|with|number)?[\s=:(\d'\"]*$|->\s*$|:\s*$|\(\s*$"
@@ -115,6 +122,11 @@ def runtime_error(line: str, joined: str) -> Status | None:
     if hint is not None:
         shorter = line[: hint.start()]
         return runtime_error(shorter, shorter) or _hinted(hint)
+    bound = _BOUND.search(line)
+    if bound is not None:
+        status = _by_name(bound)
+        if status is not None:
+            return _status(status, "HIP" if bound["kind"] == "hipError" else "CUDA", line, bound.start(), bound.end())
     named = _named(line)
     for match in prefixed.finditer(line):
         text = match["text"]
@@ -159,8 +171,22 @@ def _other(line: str) -> Status | None:
     found = _UNKNOWN_TEXT.search(line)
     if found is None:
         return None
+    named = re.match(r"[A-Z_]+(?= in \w+\()", found["detail"])  # Cycles up to 2.7: CUDA error: OUT_OF_MEMORY in cuMemAlloc(...)
+    status = _tables()[3].get(DRIVER_NAMES.get(named.group(), 0)) if named else None
+    if status is not None:
+        return _status(status, found["flavour"], line, found.start(), found.end())
     pattern = Pattern("runtime-other", Cause.PYTHON_EXCEPTION_OTHER, "", (), "", "", "runtime")
     return Status(pattern, pattern.cause, {}, found.start(), len(line), found.group(), Rank.WEAK)
+
+
+def _by_name(match: re.Match[str]) -> RuntimeStatus | None:
+    """The status of a constant, from its prefix (``kind``) and the rest of its name."""
+    *_, by_code, by_name = _tables()
+    kind = match["kind"]
+    if not kind.endswith("_"):
+        return by_name.get(kind.removesuffix("Error") + match["name"])
+    code = DRIVER_NAMES.get(match["name"])
+    return by_code.get(code) if code is not None else by_name.get("hip" + match["name"])
 
 
 def _hinted(hint: re.Match[str]) -> Status | None:
@@ -173,19 +199,13 @@ def _hinted(hint: re.Match[str]) -> Status | None:
 
 
 def _named(line: str) -> Status | None:
-    *_, by_name = _tables()
-    by_code = _tables()[3]
     for match in _NAMED.finditer(line):
         tail = match["tail"].strip()
         lead = _NAME_LEAD.search(line[: match.start()])
         if not (lead or (tail == ":" and match.start() == 0)):
             continue
         kind = match["kind"]
-        if kind.endswith("_"):
-            code = DRIVER_NAMES.get(match["name"])
-            status = by_code.get(code) if code is not None else by_name.get("hip" + match["name"])
-        else:
-            status = by_name.get(kind.removesuffix("Error") + match["name"])
+        status = _by_name(match)
         if status is None:
             continue
         flavour = "HIP" if kind.lower().startswith(("hip", "rocm")) else "CUDA"
