@@ -134,7 +134,7 @@ _PROSE_AFTER = re.compile(
 _PLACEHOLDER = re.compile(
     r"0x\.{2,}|0x[Xx]{2,}|0x<|0x…|(?<![\w%])%[0-9l]*[spdxu]\b|\{[\w.!:]*\}|\$\{|<(?!unknown>)[a-zA-Z_ |-]{1,20}>|gfxNNN|gfxXXX"
 )
-_REPORTED = re.compile(r"\b(?:crashed|failed|died|aborted|faulted|hung|stopped|ended)\b", re.IGNORECASE)
+_REPORTED = re.compile(r"\b(?:crashed|failed|died|aborted|faulted|hung|stopped|ended|logged|printed)\b", re.IGNORECASE)
 _ELIDED = re.compile(r"0x\.{2,}|address <\w[^>\n]{0,30}>|0x[Xx]{2,}|(?<![\w%])%(?:s|p|d|u|zu|llu)\b|total-vm:\.\.\.")
 _LABEL = re.compile(r"\*\*([^*]{1,60})\*\*:?\s*`$|\*\*([^*]{1,60}):\*\*\s*`$")
 _LABEL_OF_ERROR = re.compile(r"error|exception|message|log|output|trace|stderr|stdout|fehler|crash|result", re.IGNORECASE)
@@ -167,6 +167,9 @@ _INTRO = re.compile(
 )
 # An article speaks of what its reader sees; who reports says what he himself saw.
 _GENERIC = re.compile(r"\b(?:you|your|you['’](?:ve|re|ll|d)|developers|users|people)\b", re.IGNORECASE)
+_REPORT_INTRO = re.compile(
+    r"\b(?:exact|actual|full|complete|core)\b[^.:\n]{0,20}\b(?:errors?|messages?|output|logs?)\b[^.:\n]{0,20}[:：]\W*$", re.IGNORECASE
+)
 _FIRST_PERSON = re.compile(r"\b(?:I|I['’](?:m|ve)|we|we['’]re|my|our|me)\b")
 _I_GOT = re.compile(
     r"\b(?:I|we|I['’]m|we['’]re|I am)\b[^.;\n]{0,30}\b(?:got|get|getting|receive[sd]?|receiving|encounter(?:ed|ing)?|hit|facing|obtain(?:ed)?)\b"
@@ -251,7 +254,8 @@ def only_names(
         return True
     if core.ticked and not device and re.match(r"`+[*_]*,?\s+[a-z(]", after):
         return True
-    if core.ticked and not device and _continues(lead) and len(_WORDS.findall(lead)) >= 4:
+    alone = not before.strip() and not after.strip(" `*.")  # the line is quoted whole
+    if core.ticked and not device and _continues(lead) and len(_WORDS.findall(lead)) >= 4 and (not alone or _ENDS_IN_PROSE.search(lead)):
         return True
     if _EXCEPTION_LEAD.match(core.text) and not (core.comment or core.bullet):
         return False
@@ -309,6 +313,11 @@ def is_example_intro(text: str) -> bool:
         (text.endswith((":", "：")) and bool(_INTRO.search(text) and _GENERIC.search(text)))
         or bool(_CJK_INTRO.search(text))
     ) and not _FIRST_PERSON.search(text)
+
+
+def is_report_intro(text: str) -> bool:
+    """True for `The exact error logged:`: what stands in the next paragraph was seen by the writer."""
+    return bool(_REPORT_INTRO.search(text)) and (not _GENERIC.search(text) or bool(_FIRST_PERSON.search(text)))
 
 
 def _in_literal(before: str) -> bool:

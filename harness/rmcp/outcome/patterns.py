@@ -489,7 +489,7 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "host-oom", Cause.OUT_OF_MEMORY,
         r"DefaultCPUAllocator: (?:can't allocate memory|not enough memory)"
-        r"|\bMemoryError\b(?::[^\n]*)?$|numpy\S*_ArrayMemoryError|terminate called after throwing an instance of 'std::bad_alloc'|what\(\):\s+std::bad_alloc\b"
+        r"|\bMemoryError\b(?::[^\n]*)?$|numpy\S*_ArrayMemoryError|terminate called after throwing an instance of 'std::bad_alloc'|what\(\):\s+std::bad_alloc\b|C\+\+ exception with description \"std::bad_alloc\""
         r"|[Uu]nable to allocate [\d.]+ [KMGT]iB for an array"
         r"|ggml_aligned_malloc: insufficient memory|\bmmap failed: Cannot allocate memory|memory allocation of \d+ bytes failed",
         ("DefaultCPUAllocator", "MemoryError", "std::bad_alloc", "nable to allocate", "insufficient memory",
@@ -667,9 +667,9 @@ PATTERNS: tuple[Pattern, ...] = (
         r"|Fatal Python error: Segmentation fault|Signal: Segmentation fault"
         r"|Caught signal 11 \(Segmentation fault|!!!!!!! Segfault encountered|(?:Thread \d+ \"[^\"\n]*\" |Program )?received signal SIGSEGV"
         r"|\*\*\* SIGSEGV (?:received|\()|(?<![.\w])SIGSEGV\b(?![,)])|(?:[Cc]aught|by|[Ff]atal|on|[Rr]eceived|with) signal 11\b|Windows fatal exception: access violation"
-        r"|EXCEPTION_ACCESS_VIOLATION|(?:Process finished with )?exit(?:ed)?[ _](?:with )?(?:code|status)?[ :=]*(?:-11|139|-1073741819)\b|exit=139|0xC0000005|3221225477|^=?\s*EXIT CODE:\s+139\b",
+        r"|EXCEPTION_ACCESS_VIOLATION|(?:Process finished with )?exit(?:ed)?[ _](?:with )?(?:code|status)?[ :=]*(?:-11|139|-1073741819)\b|exit=139|-1073741819\b|0xC0000005|3221225477|Received Segmentation fault signal|^=?\s*EXIT CODE:\s+139\b",
         ("egmentation fault", "egmentation Fault", "Segfault", "SIGSEGV", "signal 11", "access violation",
-         "ACCESS_VIOLATION", "exit", "EXIT CODE", "0xC0000005", "3221225477"),
+         "ACCESS_VIOLATION", "exit", "EXIT CODE", "-1073741819", "0xC0000005", "3221225477"),
         "Segmentation fault (core dumped)", "shell, CPython faulthandler, gdb, UCX, torch elastic", "process",
         rank=Rank.WEAK, fields={"signal": "SIGSEGV"}, whole=True, expect={"signal": "SIGSEGV"},
     ),
@@ -962,7 +962,7 @@ RUNTIME_PREFIX = (
     r"(?P<flavour>CUDA|Cuda|cuda|HIP|Hip|hip|ROCm|ROCM|MUSA|GPU)"
     r"(?: (?:runtime|driver|API|kernel))?[ _]?(?:[Ee]rror|ERROR|[Ff]ailure|failed with error|exception)\b"
     r"(?:\s*\[[^\]\n]{1,60}\])?\s*(?:\(?(?:code[ =:]*)?(?P<number>\d{1,4})\)?)?"
-    r"(?:\s*(?:in|at)\s+[^\n:]{1,120}(?::\d+)?)?\s*(?::|\()?\s*['\"`(]?\s*"
+    r"(?:\s*(?:in|at)\s+[^\n:]{1,120}(?::\d+)?|(?<= )/?[^\s:'\"]{1,120}\.(?:cu|cuh|hip|cpp|h|cc):\d+(?= '))?\s*(?::|\()?\s*['\"`(]?\s*"
 )
 
 # Lines that look bad and are not: each is a warning of a program that goes on.

@@ -49,6 +49,8 @@ RUNTIME_NEEDLES = (
     "ROCM_ERROR_",
     "Triton Error",
     "Program hit ",
+    " error encountered: ",
+    *(f"{lead}{text}" for lead in ("Error ", "error: '") for text in ("invalid", "an illegal", "no kernel", "out of memory")),
     "DriverError(",
     *(text for status in RUNTIME_ERRORS for text in status.texts if status.distinct),
 )
@@ -72,6 +74,11 @@ _NUMBERED = re.compile(
     r"|^(?P<c>hip|cuda|cu)[A-Z]\w+\(\): (?P<nc>\d{1,4})\s*$"
 )
 # torch 2.7 and later add where to read about a status; where its own line is lost, this one names it.
+# A text with its place and no runtime's name: HIP samples' macro, rocm-examples, bitsandbytes.
+_PLACED = (
+    r"(?:\bAn )?\b[Ee]rror(?: encountered)?:? ?(?P<q>[\"']?)(?P<text>{texts})(?P=q)(?:\s*\(\d+\))? at (?:line \d+ in file )?"
+    r"(?P<file>[^\s\"']*\.(?:hip|cu|cuh|cpp|cc|h|hpp)\b)"
+)
 _HINT = re.compile(r"Search for `(?P<name>(?:cuda|hip)Error[A-Z]\w+)' in https?://")
 
 
@@ -115,6 +122,12 @@ def _tables() -> tuple[
     return prefixed, alone, by_text, by_code, by_name
 
 
+@lru_cache(maxsize=1)
+def _placed() -> re.Pattern[str]:
+    texts = sorted((text for status in RUNTIME_ERRORS for text in status.texts), key=len, reverse=True)
+    return re.compile(_PLACED.format(texts="|".join(re.escape(text) for text in texts)))
+
+
 def runtime_error(line: str, joined: str) -> Status | None:
     """The first runtime status that a line carries. ``joined`` is the line with what follows it, for wrapped ones."""
     prefixed, alone, by_text, by_code, _ = _tables()
@@ -152,6 +165,10 @@ def runtime_error(line: str, joined: str) -> Status | None:
         if status is not None:
             flavour = "HIP" if kind == "hip" else "CUDA"
             return _status(status, flavour, line, numbered.start(), numbered.end())
+    placed = _placed().search(line)
+    if placed is not None:
+        flavour = "CUDA" if placed["file"].endswith((".cu", ".cuh")) else "HIP"
+        return _status(by_text[placed["text"]], flavour, line, placed.start(), placed.end())
     for match in alone.finditer(line):
         before = line[: match.start()]
         flavour = "HIP" if re.search(r"\bHIP\b|\bhip|ROCm|ROCM", before) else "CUDA"

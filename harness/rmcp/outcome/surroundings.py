@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from rmcp.outcome import scan
-from rmcp.outcome.context import Core, is_example_intro, undecorate
+from rmcp.outcome.context import Core, is_example_intro, is_report_intro, undecorate
 
 _TRACEBACK = re.compile(rb"Traceback \(most recent call last\)|^\s*File \".+\", line \d+|\^\^\^", re.MULTILINE)
 _SHOWN_BY_TRACEBACK = re.compile(rb"RemoteTraceback|^\s*File \".+\", line \d+", re.MULTILINE)
@@ -49,7 +49,7 @@ def lead_of(data: bytes, line: scan.Line, core: Core) -> str:
     if intro is not None:
         return intro
     paragraph = [text.decode("utf-8", "backslashreplace").strip() for text in scan.lines_before(data, line, 2)]
-    if len(paragraph) == 2 and not paragraph[0] and is_example_intro(paragraph[1]):
+    if len(paragraph) == 2 and not paragraph[0] and (is_example_intro(paragraph[1]) or is_report_intro(paragraph[1])):
         return paragraph[1]
     for above in scan.lines_before(data, line, 12 if core.bullet else 3 if core.comment else 1):
         text = above.decode("utf-8", "backslashreplace")
