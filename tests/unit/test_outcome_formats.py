@@ -43,6 +43,12 @@ LOGS: list[tuple[str, str, dict]] = [
     ("It stops at once\n`app: /src/fat.cpp:762: void add(bool): Assertion `err == ok' failed.`", "unknown_abort", {}),
     ("Process exit code:\n-1073741819 (0xC0000005, Access Violation)", "segfault", {}),
     ("SIGNAL raised in: blas1/dot\nFailed\nReceived Segmentation fault signal", "segfault", {"signal": "SIGSEGV"}),
+    ("box: Test HIP failure common.cu:1129 'hipErrorInvalidDevice'", "python_exception_other", {"hip_error": "hipErrorInvalidDevice"}),
+    ("========= Fatal UVM GPU fault of type invalid pte due to invalid address\n=========     during read access to address 0x201e6b84", "memory_access_fault", {}),
+    ("Memory access fault by GPU node-XX (Agent handle: 0x8124d0) on address 0x1550c5001000. Reason: Unknown.", "memory_access_fault", {"address": "0x1550c5001000", "node": None}),
+    ("[E:onnxruntime:, executor.cc:516 ExecuteKernel] Non-zero status code returned while running Conv node. Status Message: MIOPEN failure 7: miopenStatusUnknownError ; GPU=0 ; hostname=a", "miopen_error", {"miopen_status": "miopenStatusUnknownError"}),
+    ("Error: /src/core.h:41 std::string EnumToName() [ONNXRuntimeError] : 1 : FAIL : core.h:31 EnumToName Failed to map", "python_exception_other", {}),
+    ("[2023-04-14 13:11:27,885] [ERROR] [launch.py:434:sigkill_handler] ['python3', 'main.py', '--local_rank=0'] exits with return code = -6", "unknown_abort", {"signal": "SIGABRT"}),
     # lines in JSON
     ('{"event": "line", "data": "[rank1]: torch.AcceleratorError: HIP error: unspecified launch failure\\n", "pipe": "stderr"}', "python_exception_other", {"hip_error": "hipErrorLaunchFailure"}),
     ('{"log":"CUDA error: an illegal memory access was encountered\\n","stream":"stderr","time":"2024-01-01T00:00:00Z"}', "memory_access_fault", {}),
@@ -101,6 +107,11 @@ NAMED = [
     # how a status travels through layers
     "The thunk now says why: HSAKMT_STATUS_NO_MEMORY → HSA_STATUS_ERROR_OUT_OF_RESOURCES → HIP (hipErrorOutOfMemory) → application.",
     "1387 MIOpen(HIP)  38.756: Info2 [SetIsaName] amdgcn-amd-amdhsa--gfx906",
+    '"exits with return code = -9."\nI am tuning a large model and this seemed like memory, but there is enough.',
+    # guides: an error, then what to do about it
+    "### Out of memory\n\n```bash\ncudaMalloc failed: out of memory\n```\n\n**Solutions:**\n1. Use a smaller batch",
+    "Symptom:\n\n```text\nRuntimeError: HIP error: no kernel image is available for execution on the device\n```\n\nThe wheel is too old.",
+    "```\nMemory access fault by GPU node-1 (Agent handle: 0x55b0) on address 0x7fcd499e6000. Reason: Unknown.\n```\nLikely cause: the card is not supported.",
     # patches, docstrings, literals of sources, links
     "+## Xid\n+\n+> [Fri Aug 30 11:43:14 2024] NVRM: Xid (PCI:0000:cb:00): 109, pid=17, name=main\n+\n+The code is extracted",
     '"""Patch: use the reference kernel.\n\nWith large batches the other one triggers\n    HSA_STATUS_ERROR_EXCEPTION: An HSAIL operation resulted in a hardware exception. code: 0x1016\nand the watchdog follows.\n',

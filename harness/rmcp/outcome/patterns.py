@@ -167,7 +167,7 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "rocr-memory-access-fault", Cause.MEMORY_ACCESS_FAULT,
-        r"Memory access fault by GPU node-(?P<node>\d+)"
+        r"Memory access fault by GPU node-(?:(?P<node>\d+)|[XN]{1,2}(?=[^\n]{0,60}on address 0x[0-9a-fA-F]{6}))"
         r"(?:[^\n]{0,80}?on address\s+(?P<address>0x[0-9a-fA-F]+|\(nil\)))?"
         r"(?:[^\n]{0,60}?Reason:\s*(?P<reason>Page not present or supervisor privilege|Write access to a read-only page"
         r"|Execute access to a page marked NX|Host access only|DRAM ECC failure|SRAM ECC failure"
@@ -260,7 +260,8 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "sanitizer-access", Cause.MEMORY_ACCESS_FAULT,
-        r"=========\s+(?:Error: )?(?:Invalid __(?:global|shared|local)__ (?:read|write|atomic)|Address 0x[0-9a-fA-F]+ is (?:misaligned|out of bounds))",
+        r"=========\s+(?:Error: )?(?:Invalid __(?:global|shared|local)__ (?:read|write|atomic)|Address 0x[0-9a-fA-F]+ is (?:misaligned|out of bounds)"
+        r"|Fatal UVM GPU fault of type [^\n]{3,60} due to invalid address)",
         ("Invalid __", "========= "), "========= Invalid __global__ read of size 4 bytes",
         "compute-sanitizer, cuda-memcheck: memcheck tool", "runtime", device=True,
     ),
@@ -367,7 +368,7 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "miopen-status", Cause.MIOPEN_ERROR,
         r"(?P<miopen_status>miopenStatus(?:NotInitialized|InvalidValue|BadParm|AllocFailed|InternalError"
-        r"|NotImplemented|UnknownError|UnsupportedOp|VersionMismatch))\b(?=[\"'`).,;:!\]*]*\s*(?:$|\n|[(\[]|cudnn))",
+        r"|NotImplemented|UnknownError|UnsupportedOp|VersionMismatch))\b(?=[\"'`).,;:!\]*]*\s*(?:$|\n|[(\[]|cudnn|; GPU=))",
         ("miopenStatus",), "RuntimeError: miopenStatusUnknownError",
         "torch aten/src/ATen/miopen/Exceptions.h", "miopen", fields={"library": "MIOpen"},
         expect={"miopen_status": "miopenStatusUnknownError"},
@@ -704,8 +705,8 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "told-segfault", Cause.SEGFAULT,
         r"terminated (?:with|by) signal(?: SIGSEGV| 11\b)|exited (?:with (?:code|status) (?:139|-11)|on signal 11)\b|died with <Signals\.SIGSEGV|code=(?:dumped|killed), status=11/SEGV|signal: segmentation fault|\(?exitcode: -11\b|died \(-11\)"
-        r"|killed by signal: Segmentation fault|exit code:? -11\b|Worker \S+ pid \d+ died, exit code: -11",
-        ("terminated ", "signal: segm", "exitcode: -11", "died", "killed by signal", "exit code", "exited with", "exited on", "status="),
+        r"|killed by signal: Segmentation fault|(?:^|['\"]?\] )exits with return code = -11\b|exit code:? -11\b|Worker \S+ pid \d+ died, exit code: -11",
+        ("terminated ", "signal: segm", "exitcode: -11", "died", "killed by signal", "exit code", "exited with", "exited on", "return code", "status="),
         "torch.multiprocessing.spawn.ProcessExitedException: process 0 terminated with signal SIGSEGV",
         "torch.multiprocessing, torch elastic, ollama, vLLM", "process", rank=Rank.WEAK, fields={"signal": "SIGSEGV"},
         expect={"signal": "SIGSEGV"},
@@ -713,8 +714,8 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "told-abort", Cause.UNKNOWN_ABORT,
         r"terminated (?:with|by) signal(?: SIGABRT| 6\b)|exited (?:with (?:code|status) (?:134|-6)|on signal 6)\b|died with <Signals\.SIGABRT|code=(?:dumped|killed), status=6/ABRT|signal: aborted|\(?exitcode: -6\b|died \(-6\)"
-        r"|killed by signal: Aborted|exit code:? -6\b",
-        ("terminated ", "signal: abor", "exitcode: -6", "died", "killed by signal", "exit code", "exited with", "exited on", "status="),
+        r"|killed by signal: Aborted|(?:^|['\"]?\] )exits with return code = -6\b|exit code:? -6\b",
+        ("terminated ", "signal: abor", "exitcode: -6", "died", "killed by signal", "exit code", "exited with", "exited on", "return code", "status="),
         "Error: llama runner process has terminated: signal: aborted (core dumped)",
         "torch.multiprocessing, torch elastic, ollama, vLLM", "process", rank=Rank.WEAK, fields={"signal": "SIGABRT"},
         expect={"signal": "SIGABRT"},
@@ -722,8 +723,8 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "told-kill", Cause.CPU_OOM_KILL,
         r"terminated (?:with|by) signal(?: SIGKILL| 9\b)|died with <Signals\.SIGKILL|signal: killed|\(?exitcode: -9\b|died \(-9\)"
-        r"|killed by signal: Killed|exit code:? -9\b",
-        ("terminated ", "signal: kill", "exitcode: -9", "died", "killed by signal", "exit code", "exited with", "exited on", "status="),
+        r"|killed by signal: Killed|(?:^|['\"]?\] )exits with return code = -9\b|exit code:? -9\b",
+        ("terminated ", "signal: kill", "exitcode: -9", "died", "killed by signal", "exit code", "exited with", "exited on", "return code", "status="),
         "RuntimeError: DataLoader worker (pid 4711) is killed by signal: Killed.",
         "torch.multiprocessing, torch elastic, ollama, vLLM", "process", rank=Rank.WEAK, fields={"signal": "SIGKILL"},
         expect={"signal": "SIGKILL"},
@@ -822,8 +823,8 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "torn-traceback", Cause.PYTHON_EXCEPTION_OTHER,
         r"(?:hit an exception:\s*)?Traceback \(most recent call last\)|hit an exception: %s|EngineCore encountered a fatal error"
-        r"|\b[A-Z]\w+(?:Error|Exception)\(['\"][^'\"\n]+['\"]\)",
-        ("Traceback (most", "hit an exception", "encountered a fatal", "Error('", "Exception('"),
+        r"|\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : |\b[A-Z]\w+(?:Error|Exception)\(['\"][^'\"\n]+['\"]\)",
+        ("Traceback (most", "hit an exception", "[ONNXRuntimeError]", "encountered a fatal", "Error('", "Exception('"),
         "[2025-09-10 12:15:24 TP4] Scheduler hit an exception: Traceback (most recent call last):",
         "CPython, sglang, vLLM: a traceback whose last line is missing", "python-torn", rank=Rank.FAINT,
     ),

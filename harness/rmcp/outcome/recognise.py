@@ -14,7 +14,8 @@ from typing import Any
 
 from rmcp.outcome import scan
 from rmcp.outcome.compete import Hit, choose, compatible, details, is_other
-from rmcp.outcome.context import Core, only_names, undecorate
+from rmcp.outcome.context import only_names
+from rmcp.outcome.decoration import Core, undecorate
 from rmcp.outcome.fields import tidy
 from rmcp.outcome.fingerprint import runtime_of_line
 from rmcp.outcome.localised import LOCALISED

@@ -59,9 +59,9 @@ _NAMED = re.compile(
     r"(?P<tail>\s*[:)]|'\s*\(\d+\)|\s*\(\d+\)|['\"]\s*:\d+|\"\s*\(\d+\)|(?= (?:at|in) (?:line|file|function)\b)|\s*!*\s*$)"
 )
 # A status inside the exception of a binding: AMDGPU.jl's HIPError(code X, text), cudarc's DriverError(X, text),
-# compute-sanitizer's `Program hit X (error N) due to "text"`.
+# compute-sanitizer's `Program hit X (error N) due to "text"`, the collective tests' `Test HIP failure file:1 'X'`.
 _BOUND = re.compile(
-    r"(?:HIPError\(code |DriverError\(|Program hit )(?P<full>(?P<kind>hipError|cudaError|CUDA_ERROR_)(?P<name>[A-Z]\w+))(?:(?=,)|(?: \(error \d+\))? due to \"[^\"\n]+\"[^\n]*)"
+    r"(?:HIPError\(code |DriverError\(|Program hit |Test (?:HIP|CUDA) failure \S+:\d+ ')(?P<full>(?P<kind>hipError|cudaError|CUDA_ERROR_)(?P<name>[A-Z]\w+))(?:(?=,)|'|(?: \(error \d+\))? due to \"[^\"\n]+\"[^\n]*)"
 )
 _NAME_LEAD = re.compile(
     r"(?:[Ee]rror\w*|ERROR|[Ff]ail\w*|[Rr]eturned|[Cc]ode|[Ss]tatus|\bwhat\(\)|with|[Ee]xception)[^\w]{0,6}(?:code|status|with|number)?[\s=:(\d'\"]*$|->\s*$|:\s*$|\(\s*$"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from rmcp.outcome import scan
-from rmcp.outcome.context import Core, is_example_intro, is_report_intro, undecorate
+from rmcp.outcome.context import is_example_intro, is_report_intro
+from rmcp.outcome.decoration import Core, undecorate
 
 _TRACEBACK = re.compile(rb"Traceback \(most recent call last\)|^\s*File \".+\", line \d+|\^\^\^", re.MULTILINE)
 _SHOWN_BY_TRACEBACK = re.compile(rb"RemoteTraceback|^\s*File \".+\", line \d+", re.MULTILINE)
