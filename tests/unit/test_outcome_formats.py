@@ -49,6 +49,8 @@ LOGS: list[tuple[str, str, dict]] = [
     ("[E:onnxruntime:, executor.cc:516 ExecuteKernel] Non-zero status code returned while running Conv node. Status Message: MIOPEN failure 7: miopenStatusUnknownError ; GPU=0 ; hostname=a", "miopen_error", {"miopen_status": "miopenStatusUnknownError"}),
     ("Error: /src/core.h:41 std::string EnumToName() [ONNXRuntimeError] : 1 : FAIL : core.h:31 EnumToName Failed to map", "python_exception_other", {}),
     ("[2023-04-14 13:11:27,885] [ERROR] [launch.py:434:sigkill_handler] ['python3', 'main.py', '--local_rank=0'] exits with return code = -6", "unknown_abort", {"signal": "SIGABRT"}),
+    ("Hello, I got this error when running your code: `Error: no kernel image is available for execution on the device`.", "no_kernel_image", {}),
+    ("container exited with code 137 (OOM killed)", "cpu_oom_kill", {}),
     # lines in JSON
     ('{"event": "line", "data": "[rank1]: torch.AcceleratorError: HIP error: unspecified launch failure\\n", "pipe": "stderr"}', "python_exception_other", {"hip_error": "hipErrorLaunchFailure"}),
     ('{"log":"CUDA error: an illegal memory access was encountered\\n","stream":"stderr","time":"2024-01-01T00:00:00Z"}', "memory_access_fault", {}),
@@ -112,6 +114,8 @@ NAMED = [
     "### Out of memory\n\n```bash\ncudaMalloc failed: out of memory\n```\n\n**Solutions:**\n1. Use a smaller batch",
     "Symptom:\n\n```text\nRuntimeError: HIP error: no kernel image is available for execution on the device\n```\n\nThe wheel is too old.",
     "```\nMemory access fault by GPU node-1 (Agent handle: 0x55b0) on address 0x7fcd499e6000. Reason: Unknown.\n```\nLikely cause: the card is not supported.",
+    "<excerpt>CUDA &quot;no kernel image is available for execution on the device&quot; in CI | Learn</excerpt>",
+    "- After the wait returns exit code 137 or 9, run `dmesg` inside the guest to check for OOM evidence",
     # patches, docstrings, literals of sources, links
     "+## Xid\n+\n+> [Fri Aug 30 11:43:14 2024] NVRM: Xid (PCI:0000:cb:00): 109, pid=17, name=main\n+\n+The code is extracted",
     '"""Patch: use the reference kernel.\n\nWith large batches the other one triggers\n    HSA_STATUS_ERROR_EXCEPTION: An HSAIL operation resulted in a hardware exception. code: 0x1016\nand the watchdog follows.\n',

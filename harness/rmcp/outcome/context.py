@@ -83,8 +83,8 @@ _I_GOT = re.compile(
 )
 # `I get the following message: ...`: what follows the colon was printed to the writer.
 _I_GOT_MESSAGE = re.compile(
-    r"\b(?:I|i|we|We)\b[^.,;\n]{0,20}\b(?:got|get|getting|see|saw|have|had|receive[sd]?)\b[^.,;\n]{0,30}\b(?:message|error|output|this|following)\s*:\W*"
-    r"(?:[A-Za-z_]\w*(?:Error|Exception):\s*)?$"
+    r"\b(?:I|i|we|We)\b[^.,;\n]{0,20}\b(?:got|get|getting|see|saw|have|had|receive[sd]?)\b[^.,;\n]{0,30}\b(?:message|error|output|this|following)(?: (?:when|while|after|during|in|with|from)\b[^.,;:\n]{1,60})?\s*:\W*"
+    r"(?:Error:\s*|[A-Za-z_]\w*(?:Error|Exception):\s*)?$"
 )
 # `I'm encountering an error message: RuntimeError: ...`: here the match begins with the announcement.
 _I_AM_GETTING = re.compile(r"\b(?:I|we)(?:['’]m|['’]re| am| are)? (?:get|got|getting|see|seeing|hit|hitting|encounter(?:ed|ing)?|facing) (?:an?|the|this|following) (?:\w+ )?$")
@@ -158,7 +158,7 @@ def only_names(
         return True
     if (not device or weak) and "`" not in before and not core.ticked and _CLOSED_TICK.match(after):
         return True  # the end of a quotation that began on the line above
-    if _CHAIN.match(after):
+    if _CHAIN.match(after) or (before.endswith("&quot;") and after.startswith("&quot;")):
         return True
     if "[" in before and re.match(r"[^\[\]\n]{0,200}\]\(", after):
         return True  # the text of a link

@@ -513,7 +513,7 @@ PATTERNS: tuple[Pattern, ...] = (
         r"fatal error: Killed signal terminated program|Detected \d+ oom[-_]kill event|task \d+: Out Of Memory|\bOOMKilled\b|systemd-oomd\[?\d*\]?:? Killed"
         r"|A process in this unit has been killed by the OOM killer|Failed with result 'oom-kill'"
         r"|(?:killed|terminated)[^\n]{0,60}(?:low on memory|memory pressure|OOM[ -]?[Kk]iller|due to the node running low on memory)"
-        r"|exit(?:ed)?(?: with)?(?: code)?[^\n]{0,12}137[^\n]{0,60}(?:out of memory|OOM|oom)"
+        r"|exit(?:ed)?(?: with)?(?: code)?[^\n]{0,12}137\b[^\w\n]{0,6}(?:(?:SIGKILL|killed|likely|probably|by|the|due to|because of)[^\w\n]{1,4}){0,4}(?:out of memory|OOM|oom)"
         r"|(?:SIGKILL|signal 9)[^\n]{0,80}(?:out of memory|OOM|oom|memory)",
         ("Killed signal", "oom_kill", "Out Of Memory", "OOMKilled", "systemd-oomd", "OOM killer", "oom-kill", "low on memory", "memory pressure", "exit", "SIGKILL",
          "signal 9", "OOM Killer"),
