@@ -1,8 +1,6 @@
 """Where a message stands: is it printed by the program that failed, or does a text only *name* it? Pure.
 
-A log line is decorated (time stamps, ranks, journal prefixes, comment signs of a poster); prose, source code and
-documentation wrap the same words into sentences, quotes and code. `undecorate` takes the decoration off and
-remembers it; `only_names` decides.
+Prose, source code and documentation wrap the words of a message into sentences, quotes and code; `only_names` decides.
 """
 
 # ruff: noqa: E501 - regular expressions read better in one piece
@@ -10,97 +8,8 @@ remembers it; `only_names` decides.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
-_LEVEL = r"(?:TRACE|DEBUG|INFO|NOTICE|WARN(?:ING)?|ERROR|ERR|CRITICAL|FATAL|SEVERE|[EWIF](?=\d))"
-# What loggers, journals and launchers put before a message. Order: special before general.
-_LOG = re.compile(
-    "|".join(
-        (
-            r"\[?\d{4}[-/]\d\d[-/]\d\d[T ,_-]+\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z| ?[+-]\d\d:?\d\d)?(?: [A-Z]{2}\d+)*\]?[:,]?",
-            r"\[[A-Z][a-z]{2} [A-Z][a-z]{2} +\d+ \d\d:\d\d:\d\d(?:\.\d+)? \d{4}\]",
-            r"[^\W\d_]{2,5}\.? +\d{1,2} \d\d:\d\d:\d\d(?:\.\d+)?(?: \d{4})? (?:[\w.-]+ )?(?=[\w./@-]+(?:\[\d+\])?:)",
-            r"\[ *\d+\.\d+\]",
-            r"\[?\d\d:\d\d:\d\d(?:[.,]\d+)?\]?",
-            r"(?:stdout|stderr) [FP]\b",
-            r"kernel:",
-            r"\((?:[\w.:/-]+ )*(?:\w+=\S+ )*pid=\d+[^)\n]{0,80}\)",
-            r"\[rank\d+\]:?",
-            r"\[\d+,\d+\]<std(?:err|out)>:?",
-            r"[EWIF]\d{4} [\d:.]+ +\d+ \S+:\d+\]",
-            r"\d+\.\d\d\.\d{3}\.\d{3} [A-Z]\b",
-            r"time=\S+ level=\w+ source=\S+ msg=",
-            _LEVEL + r"\s*[:|]?\s*(?:\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?\s*)?(?:\[?[\w./<>-]+\.(?:py|cpp|cc|go|rs|cu):\d+\]:?)?"
-            r"(?=\s|:|$)(?:\s*:\s?[\w.]+:)?",
-            r"[\w.-]+-\d+ +\| ",
-            r"[\w./@-]+\[\d+\]:(?! segfault| trap)",
-            r"\[(?!gfxhub|mmhub|\d+\]\s)[^\]\n]{1,60}\]:?",
-            r"amdgpu(?: [0-9a-f]{4}:[0-9a-f:.]+)?:",
-            r"!!! Exception during processing ?!*!!!",
-            r"E {3,}(?!assert\b|[-+?|] )(?=\S)",  # pytest's mark beside the lines of an exception
-            r"(?:FAILED|ERROR) \S+\.py(?:::\S+)? - (?!assert\b)",
-        )
-    )
-)
-_MARK = re.compile(r">+(?= |$)|REM(?=\s|$)|#+(?=\s)|//+!?(?= |$)|/\*+|\*(?=\s)|;+(?= )|[-+•‣](?= )|\d{1,2}[.)](?= )|[│║┃|](?= )|`{1,3}|<(?:pre|code|p|td|li)>")
-_ANSI = re.compile(r"\x1b(?:\[[0-9;:?<=>]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][0-9A-B]|[=>78cDEHMNOZ])")
-_LIMIT = 4000  # characters of a line that are looked at; beyond that stand template names and dumped tensors
-
-
-@dataclass(frozen=True)
-class Core:
-    """A line without its decoration. ``text`` is the message; the flags say what was taken off before it."""
-
-    text: str
-    logged: bool = False  # a logger, journal or launcher prefix: the program itself printed it
-    comment: bool = False  # comment sign of a source file
-    heading: bool = False  # markdown heading
-    bullet: bool = False
-    quoted: bool = False  # mail or issue quote sign
-    table: bool = False  # row of a markdown table
-    ticked: bool = False  # begins with a code tick: a quotation inside prose, or a line that is quoted whole
-    indent: int = 0
-
-
-def strip_ansi(text: str) -> str:
-    """The text without terminal control sequences."""
-    return _ANSI.sub("", text) if "\x1b" in text else text
-
-
-def undecorate(line: str) -> Core:
-    """Take log prefixes, quote, comment and list signs off the beginning of a line."""
-    text = strip_ansi(line[:_LIMIT]).rstrip()
-    rest = text.lstrip()
-    indent = len(text) - len(rest)
-    logged = comment = heading = bullet = quoted = table = ticked = False
-    for _ in range(12):  # a line has a handful of prefixes; the bound keeps a hostile line cheap
-        rest = rest.lstrip()
-        found = _LOG.match(rest)
-        if found is not None and found.end():
-            logged, rest = True, rest[found.end() :]
-            continue
-        found = _MARK.match(rest)
-        if found is None:
-            break
-        sign = found.group()
-        if sign == "REM":
-            comment = True
-        elif sign.startswith("#"):
-            heading = heading or len(sign) > 1
-            comment = True
-        elif sign.startswith(("/", ";")) or sign == "*":
-            comment, bullet = comment or sign != "*", bullet or sign == "*"
-        elif sign.startswith(">"):
-            quoted = True
-        elif sign == "|":
-            table = table or (not logged and rest.count(" | ") > 0)
-        elif sign == "`":
-            ticked = True
-        elif sign[0] in "-+•‣" or sign[0].isdigit():
-            bullet = True
-        rest = rest[found.end() :]
-    return Core(rest, logged, comment, heading, bullet, quoted, table, ticked, indent)
-
+from rmcp.outcome.decoration import Core
 
 # Words that make a sentence *about* an error out of the words that follow or surround it.
 _ABOUT = re.compile(
@@ -130,7 +39,7 @@ _PROSE_AFTER = re.compile(
 _PLACEHOLDER = re.compile(
     r"0x\.{2,}|0x[Xx]{2,}|0x<|0x…|(?<![\w%])%[0-9l]*[spdxu]\b|\{[\w.!:]*\}|\$\{|<(?!unknown>)[a-zA-Z_ |-]{1,20}>|gfxNNN|gfxXXX"
 )
-_REPORTED = re.compile(r"\b(?:crashed|failed|died|aborted|faulted|hung|stopped|ended)\b", re.IGNORECASE)
+_REPORTED = re.compile(r"\b(?:crashed|failed|died|aborted|faulted|hung|stopped|ended|logged|printed)\b", re.IGNORECASE)
 _ELIDED = re.compile(r"0x\.{2,}|address <\w[^>\n]{0,30}>|0x[Xx]{2,}|(?<![\w%])%(?:s|p|d|u|zu|llu)\b|total-vm:\.\.\.")
 _LABEL = re.compile(r"\*\*([^*]{1,60})\*\*:?\s*`$|\*\*([^*]{1,60}):\*\*\s*`$")
 _LABEL_OF_ERROR = re.compile(r"error|exception|message|log|output|trace|stderr|stdout|fehler|crash|result", re.IGNORECASE)
@@ -158,20 +67,28 @@ _INTRO = re.compile(
     r"|\bcommon (?:errors?|failures?|issues?)|\btroubleshoot|\bknown (?:errors?|failures?)|\bmay (?:see|fail|print|show|crash)|\bmight (?:see|fail|print|show)"
     r"|\b(?:usually|typically|often|generally|commonly|normally)\b[^.\n]{0,30}\blooks? like\b"
     r"|\busers\b[^.\n]{0,40}\b(?:see|saw|get|hit)\b"
+    r"|^\W*symptoms?\W*$"
     r"|\bwould (?:fail|print|see)|\bexpected (?:output|error|failure)|\bdownstream",
     re.IGNORECASE,
 )
 # An article speaks of what its reader sees; who reports says what he himself saw.
 _GENERIC = re.compile(r"\b(?:you|your|you['’](?:ve|re|ll|d)|developers|users|people)\b", re.IGNORECASE)
+_REPORT_INTRO = re.compile(
+    r"\b(?:exact|actual|full|complete|core)\b[^.:\n]{0,20}\b(?:errors?|messages?|output|logs?)\b[^.:\n]{0,20}[:：]\W*$", re.IGNORECASE
+)
 _FIRST_PERSON = re.compile(r"\b(?:I|I['’](?:m|ve)|we|we['’]re|my|our|me)\b")
 _I_GOT = re.compile(
-    r"\b(?:I|we|I['’]m|we['’]re|I am)\b[^.;\n]{0,30}\b(?:got|get|getting|receive[sd]?|receiving|encounter(?:ed)?|hit|facing|obtain(?:ed)?)\b"
+    r"\b(?:I|we|I['’]m|we['’]re|I am)\b[^.;\n]{0,30}\b(?:got|get|getting|receive[sd]?|receiving|encounter(?:ed|ing)?|hit|facing|obtain(?:ed)?)\b"
     r"[^.;\n]{0,60}\w+(?:Error|Exception):\s*(?:\w+ [Ee]rror[^.\n]{0,20}:\s*)?$"
 )
 # `I get the following message: ...`: what follows the colon was printed to the writer.
 _I_GOT_MESSAGE = re.compile(
-    r"\b(?:I|we)\b[^.,;\n]{0,20}\b(?:got|get|getting|see|saw|have|had|receive[sd]?)\b[^.,;\n]{0,30}\b(?:message|error|output|this|following)\s*:\W*$"
+    r"\b(?:I|i|we|We)\b[^.,;\n]{0,20}\b(?:got|get|getting|see|saw|have|had|receive[sd]?)\b[^.,;\n]{0,30}\b(?:message|error|output|this|following)(?: (?:when|while|after|during|in|with|from)\b[^.,;:\n]{1,60})?\s*:\W*"
+    r"(?:Error:\s*|[A-Za-z_]\w*(?:Error|Exception):\s*)?$"
 )
+# `I'm encountering an error message: RuntimeError: ...`: here the match begins with the announcement.
+_I_AM_GETTING = re.compile(r"\b(?:I|we)(?:['’]m|['’]re| am| are)? (?:get|got|getting|see|seeing|hit|hitting|encounter(?:ed|ing)?|facing) (?:an?|the|this|following) (?:\w+ )?$")
+_ERROR_SAYS = re.compile(r"[Ee]rror(?: message)?:\s*[A-Za-z_]\w*(?:Error|Exception):\s")
 # These announce an example or a report; a complete driver line after them is a report.
 _IF_INTRO = re.compile(r"^\W*(?:if|in case|should)\b[^\n]*[:：]\W*$", re.IGNORECASE)
 _CJK_INTRO = re.compile(r"可能会?(?:出现|遇到|报|看到)|(?:如果|若)[^。\n]*(?:报错|出现|遇到)")
@@ -179,6 +96,13 @@ _BOLD_CODE = re.compile(r"^\W*\*\*`[^`]+`\*\*:?\s*$")  # a heading in all but na
 _RAW_LITERAL = re.compile(r"^\w+\s*[:=]+\s*(?:\w+\()?`$")  # `logs: `...` of a Go or JavaScript source
 _CLOSED_TICK = re.compile(r"`+[*_]*[,.;)]?\s+[a-z(`]")
 _EXPLAINED = re.compile(r"\W*(?:this |that |it |which )?(?:usually |typically |often |normally )?(?:means|indicates)\b", re.IGNORECASE)
+_CHAIN = re.compile(r"[)\"'`*\]]{0,3}\s*[→⇒]")  # how a status travels through layers, as designs describe it
+# What a guide writes under an error; nobody who reports one does.
+_ADVICE = re.compile(
+    r"\W*(?:(?:likely|possible|probable|common|root|most common|quick|the|recommended) )?(?:solutions?|fix(?:es)?|causes?|workarounds?|remed(?:y|ies)"
+    r"|what to do|how to fix(?: it)?|ursachen?|lösung(?:en)?|解决(?:方法|方案|办法)|原因)\W*[:：]\W*(?:$|\w)|\W*\*\*(?:likely |possible |common |root )?(?:solutions?|fix(?:es)?|causes?|workarounds?)[.:]?\*\*",
+    re.IGNORECASE,
+)
 _SOFT_INTRO = re.compile(r"\blooks? like\b|\bsame error|\bfor example\b|\bexamples?\b\s*:|\bsimilar", re.IGNORECASE)
 _KERNEL_LINE = re.compile(r"\bkernel: |\bamdgpu [0-9a-f]{4}:[0-9a-f:.]+: |\[drm:\w+ \[amdgpu\]\]")
 _EXCEPTION_LABEL = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception):\s*$")
@@ -220,6 +144,8 @@ def only_names(
         return True
     if (_I_GOT.search(before) or _I_GOT_MESSAGE.search(before)) and not re.search(r"\b(?:if|never|not|catch)\b", before):
         return False
+    if _I_AM_GETTING.search(before) and _ERROR_SAYS.match(matched):
+        return False
     if _IF_INTRO.match(lead) and not _FIRST_PERSON.search(lead):
         return True
     if _CJK_INTRO.search(lead) or _BOLD_CODE.match(whole):
@@ -228,8 +154,12 @@ def only_names(
         return True
     if core.ticked and _EXPLAINED.match(below):
         return True
+    if not core.logged and _ADVICE.match(below):
+        return True
     if (not device or weak) and "`" not in before and not core.ticked and _CLOSED_TICK.match(after):
         return True  # the end of a quotation that began on the line above
+    if _CHAIN.match(after) or (before.endswith("&quot;") and after.startswith("&quot;")):
+        return True
     if "[" in before and re.match(r"[^\[\]\n]{0,200}\]\(", after):
         return True  # the text of a link
     if before.rstrip().endswith("...") and after.lstrip().startswith("..."):
@@ -238,7 +168,8 @@ def only_names(
         return True
     if core.ticked and not device and re.match(r"`+[*_]*,?\s+[a-z(]", after):
         return True
-    if core.ticked and not device and _continues(lead) and len(_WORDS.findall(lead)) >= 4:
+    alone = not before.strip() and not after.strip(" `*.")  # the line is quoted whole
+    if core.ticked and not device and _continues(lead) and len(_WORDS.findall(lead)) >= 4 and (not alone or _ENDS_IN_PROSE.search(lead)):
         return True
     if _EXCEPTION_LEAD.match(core.text) and not (core.comment or core.bullet):
         return False
@@ -296,6 +227,11 @@ def is_example_intro(text: str) -> bool:
         (text.endswith((":", "：")) and bool(_INTRO.search(text) and _GENERIC.search(text)))
         or bool(_CJK_INTRO.search(text))
     ) and not _FIRST_PERSON.search(text)
+
+
+def is_report_intro(text: str) -> bool:
+    """True for `The exact error logged:`: what stands in the next paragraph was seen by the writer."""
+    return bool(_REPORT_INTRO.search(text)) and (not _GENERIC.search(text) or bool(_FIRST_PERSON.search(text)))
 
 
 def _in_literal(before: str) -> bool:

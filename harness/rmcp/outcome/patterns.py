@@ -62,7 +62,7 @@ _ABORTING = r"[Aa]borting with error\s*:\s*"
 _QUEUE = r"(?:Queue\s+(?:at\s+)?(?P<queue>0x[0-9a-fA-F]+|0x\.{3})\s+|Device::callbackQueue\s+)?"
 _HSA = r"(?:" + _ROC + r")?(?:(?:Callback:?\s*)?" + _QUEUE + _ABORTING + r")?"
 _CODE = r"(?:[^\n]{0,300}?\b[Cc]ode:\s*(?P<code>0x[0-9a-fA-F]+))?"
-_MIO = r"MIOpen(?:\((?:HIP|OpenCL)\))?"
+_MIO = r"MIOpen(?:\((?:HIP|OpenCL)\))?(?:\s+[\d.]+)?"  # older releases print milliseconds after the name
 
 
 def _hsa(name: str) -> str:
@@ -72,6 +72,7 @@ def _hsa(name: str) -> str:
 
 # The line in which a shell reports the end of a job: nobody writes one in a sentence of his own.
 _JOB = r"(?:\[\d+\]\s*[+-]?\s+\d+\s+|\S+: line \d+:\s+\d+\s+)"
+_STOPPED = r"(?:Thread \d+ \"[^\"\n]*\" |Program )?"  # gdb: who was stopped
 _SHELL_JOB = "bash and zsh: jobs with their number or the script's line"
 _DMESG = "Linux amdgpu driver, kernel log"
 
@@ -166,7 +167,7 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "rocr-memory-access-fault", Cause.MEMORY_ACCESS_FAULT,
-        r"Memory access fault by GPU node-(?P<node>\d+)"
+        r"Memory access fault by GPU node-(?:(?P<node>\d+)|[XN]{1,2}(?=[^\n]{0,60}on address 0x[0-9a-fA-F]{6}))"
         r"(?:[^\n]{0,80}?on address\s+(?P<address>0x[0-9a-fA-F]+|\(nil\)))?"
         r"(?:[^\n]{0,60}?Reason:\s*(?P<reason>Page not present or supervisor privilege|Write access to a read-only page"
         r"|Execute access to a page marked NX|Host access only|DRAM ECC failure|SRAM ECC failure"
@@ -257,6 +258,46 @@ PATTERNS: tuple[Pattern, ...] = (
         "Blender Cycles device/hip/util.cpp, device/cuda/util.cpp", "runtime",
         expect={"hip_error": "hipErrorIllegalAddress"},
     ),
+    Pattern(
+        "sanitizer-access", Cause.MEMORY_ACCESS_FAULT,
+        r"=========\s+(?:Error: )?(?:Invalid __(?:global|shared|local)__ (?:read|write|atomic)|Address 0x[0-9a-fA-F]+ is (?:misaligned|out of bounds)"
+        r"|Fatal UVM GPU fault of type [^\n]{3,60} due to invalid address)",
+        ("Invalid __", "========= "), "========= Invalid __global__ read of size 4 bytes",
+        "compute-sanitizer, cuda-memcheck: memcheck tool", "runtime", device=True,
+    ),
+    Pattern(
+        "debugger-access", Cause.MEMORY_ACCESS_FAULT,
+        _STOPPED + r"received signal CUDA_EXCEPTION_\d+, (?:Lane|Warp|Device|Cluster)(?: User)? (?:Illegal Address|Out-of-range(?: Shared/Local)? Address|Out of range(?: Shared)? Address)",
+        ("CUDA_EXCEPTION_",), 'Thread 1 "python" received signal CUDA_EXCEPTION_14, Warp Illegal Address.', "cuda-gdb",
+        "runtime", device=True,
+    ),
+    Pattern(
+        "debugger-instruction", Cause.ILLEGAL_INSTRUCTION,
+        _STOPPED + r"received signal CUDA_EXCEPTION_\d+, Warp Illegal Instruction", ("CUDA_EXCEPTION_",),
+        "CUDA Exception: received signal CUDA_EXCEPTION_4, Warp Illegal Instruction.", "cuda-gdb", "runtime", device=True,
+        fields={"where": "gpu"}, expect={"where": "gpu"},
+    ),
+    Pattern(
+        "debugger-assert", Cause.DEVICE_ASSERT, _STOPPED + r"received signal CUDA_EXCEPTION_\d+, (?:Warp|CUDA Kernel) [Aa]ssert",
+        ("CUDA_EXCEPTION_",), 'Thread 1 "python" received signal CUDA_EXCEPTION_12, Warp Assert.', "cuda-gdb", "runtime",
+        device=True,
+    ),
+    Pattern(
+        "sycl-oom", Cause.OUT_OF_MEMORY, r"(?:backend failed with error|UR error)[^\n]{0,20}\b(?:UR|PI|ZE)_RESULT_ERROR_OUT_OF_(?:DEVICE|HOST)_MEMORY",
+        ("_RESULT_ERROR_OUT_OF",), "level_zero backend failed with error: 39 (UR_RESULT_ERROR_OUT_OF_DEVICE_MEMORY)",
+        "oneAPI unified runtime", "runtime",
+    ),
+    Pattern(
+        "sycl-device-lost", Cause.GPU_HANG_RESET, r"(?:backend failed with error|UR error)[^\n]{0,20}\b(?:UR|PI|ZE)_RESULT_ERROR_DEVICE_LOST",
+        ("_RESULT_ERROR_DEVICE_LOST",), "level_zero backend failed with error: 20 (UR_RESULT_ERROR_DEVICE_LOST)",
+        "oneAPI unified runtime: the driver reset the device under the program", "runtime", rank=Rank.DOWNSTREAM,
+    ),
+    Pattern(
+        "opencl-status", Cause.PYTHON_EXCEPTION_OTHER,
+        r"\bcl[A-Z]\w+\((?:\.{3})?\)(?:: | failed(?: with)?(?: error)?(?: code)?:? )(?P<code>CL_(?!SUCCESS|OUT_OF_HOST|MEM_OBJECT_ALLOC)[A-Z_]+)(?=\s*$)", ("(): CL_", "ailed", "...): CL_"),
+        "clEnqueueNDRangeKernel(): CL_OUT_OF_RESOURCES", "OpenCL CL/cl.h, as hashcat and miners print it", "runtime",
+        rank=Rank.DOWNSTREAM, whole=True, expect={"code": "CL_OUT_OF_RESOURCES"},
+    ),
     # ---- rocBLAS / Tensile --------------------------------------------------------------------------------
     Pattern(
         "rocblas-tensile-missing", Cause.MISSING_LIBRARY_KERNELS,
@@ -317,9 +358,17 @@ PATTERNS: tuple[Pattern, ...] = (
         expect={"library": "MIOpen"},
     ),
     Pattern(
+        "miopen-sqlite-warning", Cause.MIOPEN_ERROR,
+        _MIO + r":\s*Warning\s*\[\w{1,80}\]\s*(?:\S+:\d+:\s*)?(?P<detail>[^\n:]{0,60}:?\s*Internal error while accessing SQLite database[^\n`]{0,200})",
+        ("accessing SQLite",),
+        "MIOpen(HIP): Warning [FindFftSolutions] /src/sqlite_db.cpp:212: Internal error while accessing SQLite database: disk I/O error",
+        "MIOpen sqlite_db.cpp: each find step that its database refuses", "miopen", rank=Rank.WEAK,
+        fields={"library": "MIOpen"}, expect={"library": "MIOpen"},
+    ),
+    Pattern(
         "miopen-status", Cause.MIOPEN_ERROR,
         r"(?P<miopen_status>miopenStatus(?:NotInitialized|InvalidValue|BadParm|AllocFailed|InternalError"
-        r"|NotImplemented|UnknownError|UnsupportedOp|VersionMismatch))\b(?=[\"'`).,;:!\]*]*\s*(?:$|\n|[(\[]|cudnn))",
+        r"|NotImplemented|UnknownError|UnsupportedOp|VersionMismatch))\b(?=[\"'`).,;:!\]*]*\s*(?:$|\n|[(\[]|cudnn|; GPU=))",
         ("miopenStatus",), "RuntimeError: miopenStatusUnknownError",
         "torch aten/src/ATen/miopen/Exceptions.h", "miopen", fields={"library": "MIOpen"},
         expect={"miopen_status": "miopenStatusUnknownError"},
@@ -335,7 +384,8 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "cuda-device-assert", Cause.DEVICE_ASSERT,
-        r"block:\s*\[\d+,\s*\d+,\s*\d+\],\s*thread:\s*\[\d+,\s*\d+,\s*\d+\]\s*Assertion\s+`", ("thread: [",),
+        r"block\s?[:：]\s*\[\d+,\s*\d+,\s*\d+\][,，]\s*thread\s?[:：]\s*\[\d+,\s*\d+,\s*\d+\]\s*(?:Assertion\s+[`'\"‘]|断言)",
+        ("thread: [", "thread： ["),
         "../aten/src/ATen/native/cuda/Indexing.cu:1292: indexSelectLargeIndex: block: [0,0,0], thread: [1,0,0] "
         "Assertion `srcIndex < srcSelectDimSize` failed.",
         "CUDA device assert", "kernel", device=True,
@@ -398,6 +448,11 @@ PATTERNS: tuple[Pattern, ...] = (
         expect={"size": "14.00 MiB"},
     ),
     Pattern(
+        "torch-oom-bare", Cause.OUT_OF_MEMORY,
+        r"(?:[A-Z]\w*Error: |\b[Ee]rror: )(?:HIP|CUDA) out of memory(?=[\"']?\s*$)", ("out of memory",),
+        "RuntimeError: CUDA out of memory", "torch, cut or retold without its figures", "torch", whole=True,
+    ),
+    Pattern(
         "alloc-failed", Cause.OUT_OF_MEMORY,
         r"\b(?P<call>(?:cuda|hip|cu|musa|zeMem)(?:Malloc|Mem(?:ory)?Alloc|HostAlloc|HostMalloc|ExtMalloc)\w*)(?:\([^)\n]{0,80}\))?"
         r"\s*(?:failed|:)[^\n]{0,40}?out of memory",
@@ -411,13 +466,21 @@ PATTERNS: tuple[Pattern, ...] = (
         r"|RESOURCE_EXHAUSTED:[^\n]{0,60}[Oo]ut of memory|OOM when allocating tensor"
         r"|failed to allocate [^\n]{1,80}(?:CUDA_ERROR_OUT_OF_MEMORY|hipErrorOutOfMemory|HIP_ERROR_OutOfMemory|hipError_t\((?:2|1002)\))"
         r"|\bCUDA_ERROR_OUT_OF_MEMORY\b(?=\s*[:(]|\s*$)|ErrorOutOfDeviceMemory"
+        r"|\b[Aa]lloc(?:ate|ation|ating)?\b[^\n:]{0,40}\b(?:failed|failure|error)\b[^\n:]{0,20}:\s*[Oo]ut of memory"
         r"|System is out of GPU (?:and shared host )?memory|Not enough allocatable device memory for this attack"
         r"|CL_OUT_OF_HOST_MEMORY|CL_MEM_OBJECT_ALLOCATION_FAILURE"
         r"|Not enough memory\. Please try to increase|GGML_CUDA_OOM|ran out of (?:GPU|CUDA|HIP) memory",
         ("OutOfMemory", "hipError_t(", "RESOURCE_EXHAUSTED", "OOM when", "OUT_OF_MEMORY", "OutOfDeviceMemory", "out of GPU",
-         "allocatable device memory", "OUT_OF_HOST_MEMORY", "MEM_OBJECT_ALLOC", "Not enough memory", "ran out of"),
+         "allocatable device memory", "ut of memory", "OUT_OF_HOST_MEMORY", "MEM_OBJECT_ALLOC", "Not enough memory", "ran out of"),
         "jaxlib.xla_extension.XlaRuntimeError: RESOURCE_EXHAUSTED: Out of memory while trying to allocate 17179869184 bytes.",
         "XLA, TensorFlow, Vulkan, Blender Cycles, hashcat", "runtime",
+    ),
+    Pattern(
+        "xla-oom", Cause.OUT_OF_MEMORY,
+        r"\b(?:RESOURCE_EXHAUSTED|Resource exhausted):\s*(?:: )?(?:Failed to allocate|[^\n]{0,60}[Oo]ut\s+of memory)",
+        ("RESOURCE_EXHAUSTED", "esource exhausted"),
+        "RESOURCE_EXHAUSTED: Failed to allocate request for 1.00GiB (1073741824B) on device ordinal 0",
+        "XLA buffer assignment and PJRT allocator (up to 2021: Resource exhausted:)", "runtime", wraps=True,
     ),
     Pattern(
         "torch-async-oom", Cause.OUT_OF_MEMORY, r"Allocation on device(?: \d+ would exceed allowed memory\.[^\n]*)?(?=\s*$)",
@@ -427,7 +490,7 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "host-oom", Cause.OUT_OF_MEMORY,
         r"DefaultCPUAllocator: (?:can't allocate memory|not enough memory)"
-        r"|\bMemoryError\b(?::[^\n]*)?$|numpy\S*_ArrayMemoryError|terminate called after throwing an instance of 'std::bad_alloc'|what\(\):\s+std::bad_alloc\b"
+        r"|\bMemoryError\b(?::[^\n]*)?$|numpy\S*_ArrayMemoryError|terminate called after throwing an instance of 'std::bad_alloc'|what\(\):\s+std::bad_alloc\b|C\+\+ exception with description \"std::bad_alloc\""
         r"|[Uu]nable to allocate [\d.]+ [KMGT]iB for an array"
         r"|ggml_aligned_malloc: insufficient memory|\bmmap failed: Cannot allocate memory|memory allocation of \d+ bytes failed",
         ("DefaultCPUAllocator", "MemoryError", "std::bad_alloc", "nable to allocate", "insufficient memory",
@@ -450,7 +513,7 @@ PATTERNS: tuple[Pattern, ...] = (
         r"fatal error: Killed signal terminated program|Detected \d+ oom[-_]kill event|task \d+: Out Of Memory|\bOOMKilled\b|systemd-oomd\[?\d*\]?:? Killed"
         r"|A process in this unit has been killed by the OOM killer|Failed with result 'oom-kill'"
         r"|(?:killed|terminated)[^\n]{0,60}(?:low on memory|memory pressure|OOM[ -]?[Kk]iller|due to the node running low on memory)"
-        r"|exit(?:ed)?(?: with)?(?: code)?[^\n]{0,12}137[^\n]{0,60}(?:out of memory|OOM|oom)"
+        r"|exit(?:ed)?(?: with)?(?: code)?[^\n]{0,12}137\b[^\w\n]{0,6}(?:(?:SIGKILL|killed|likely|probably|by|the|due to|because of)[^\w\n]{1,4}){0,4}(?:out of memory|OOM|oom)"
         r"|(?:SIGKILL|signal 9)[^\n]{0,80}(?:out of memory|OOM|oom|memory)",
         ("Killed signal", "oom_kill", "Out Of Memory", "OOMKilled", "systemd-oomd", "OOM killer", "oom-kill", "low on memory", "memory pressure", "exit", "SIGKILL",
          "signal 9", "OOM Killer"),
@@ -526,9 +589,10 @@ PATTERNS: tuple[Pattern, ...] = (
         "amdgpu-bad-command", Cause.GPU_HANG_RESET,
         r"Illegal (?:instruction|register access|opcode) in command stream|scheduler \S+ is not ready, skipping"
         r"|device lost from bus|SMU: bus error|Failed to initialize parser -125|Skip scheduling IBs"
+        r"|\*ERROR\* ring \S+ test failed|GPU Recovery Failed: -\d+|amdgpu: failed to reset GPU"
         r"|SMU: (?:I'm not done|response)[^\n]{0,60}(?:timeout|failed)|\*ERROR\* Waiting for fences timed out",
         ("in command stream", "is not ready, skipping", "Waiting for fences", "SMU: ", "initialize parser",
-         "Skip scheduling", "lost from bus"),
+         "Skip scheduling", "lost from bus", " test failed", "GPU Recovery Failed", "failed to reset GPU"),
         "[drm:gfx_v10_0_priv_inst_irq [amdgpu]] *ERROR* Illegal instruction in command stream", _DMESG + ", gfx_v*.c",
         "kernel-log", device=True,
     ),
@@ -592,7 +656,7 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "cpu-illegal-instruction", Cause.ILLEGAL_INSTRUCTION,
-        r"(?:\S*: line \d+:\s*)?(?:\[\d+\]\s*[+-]?\s*)?(?:\d+ +)?(?<!\*ERROR\* )(?<!\ban )\b[Ii]llegal (?:hardware )?instruction\b(?! was)(?=\s*(?:\(core dumped\)|$|\S+\s*$|\"|[./~\w]))"
+        r"(?:\S*: line \d+:\s*)?(?:\[\d+\]\s*[+-]?\s*)?(?:\d+ +)?(?<!\*ERROR\* )(?<!\ban )\b[Ii]llegal (?:hardware )?instruction\b(?! was)(?=: 4\s*$|\s*(?:\(core dumped\)|$|\S+\s*$|\"|[./~\w]))"
         r"|(?:Thread \d+ \"[^\"\n]*\" |Program )?received signal SIGILL|(?<![.\w])SIGILL\b(?![,)])|Fatal Python error: Illegal instruction",
         ("llegal instruction", "llegal hardware instruction", "SIGILL"),
         "Illegal instruction (core dumped)", "shell, CPython faulthandler", "process", rank=Rank.WEAK,
@@ -604,17 +668,18 @@ PATTERNS: tuple[Pattern, ...] = (
         r"|Fatal Python error: Segmentation fault|Signal: Segmentation fault"
         r"|Caught signal 11 \(Segmentation fault|!!!!!!! Segfault encountered|(?:Thread \d+ \"[^\"\n]*\" |Program )?received signal SIGSEGV"
         r"|\*\*\* SIGSEGV (?:received|\()|(?<![.\w])SIGSEGV\b(?![,)])|(?:[Cc]aught|by|[Ff]atal|on|[Rr]eceived|with) signal 11\b|Windows fatal exception: access violation"
-        r"|EXCEPTION_ACCESS_VIOLATION|(?:Process finished with )?exit(?:ed)?[ _](?:with )?(?:code|status)?[ :=]*(?:-11|139|-1073741819)\b|exit=139|0xC0000005|3221225477",
+        r"|EXCEPTION_ACCESS_VIOLATION|(?:Process finished with )?exit(?:ed)?[ _](?:with )?(?:code|status)?[ :=]*(?:-11|139|-1073741819)\b|exit=139|-1073741819\b|0xC0000005|3221225477|Received Segmentation fault signal|^=?\s*EXIT CODE:\s+139\b",
         ("egmentation fault", "egmentation Fault", "Segfault", "SIGSEGV", "signal 11", "access violation",
-         "ACCESS_VIOLATION", "exit", "0xC0000005", "3221225477"),
+         "ACCESS_VIOLATION", "exit", "EXIT CODE", "-1073741819", "0xC0000005", "3221225477"),
         "Segmentation fault (core dumped)", "shell, CPython faulthandler, gdb, UCX, torch elastic", "process",
         rank=Rank.WEAK, fields={"signal": "SIGSEGV"}, whole=True, expect={"signal": "SIGSEGV"},
     ),
     Pattern(
         "cpp-terminate", Cause.UNKNOWN_ABORT,
         r"terminate called (?:after throwing an instance of|without an active exception|recursively)"
-        r"|libc\+\+abi(?:\.dylib)?: terminating|pure virtual method called",
-        ("terminate called", "libc++abi", "pure virtual method"),
+        r"|libc\+\+abi(?:\.dylib)?: terminating|pure virtual method called|Windows fatal exception: (?:code 0x|stack overflow)"
+        r"|^thread '[^'\n]+'(?: \(\d+\))? panicked at |^panic: runtime error: |^fatal error: unexpected signal during runtime execution",
+        ("terminate called", "libc++abi", "pure virtual method", "Windows fatal", "panicked at", "panic: runtime", "unexpected signal"),
         "terminate called after throwing an instance of 'std::runtime_error'", "libstdc++, libc++", "process",
         rank=Rank.WEAK,
     ),
@@ -640,8 +705,8 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "told-segfault", Cause.SEGFAULT,
         r"terminated (?:with|by) signal(?: SIGSEGV| 11\b)|exited (?:with (?:code|status) (?:139|-11)|on signal 11)\b|died with <Signals\.SIGSEGV|code=(?:dumped|killed), status=11/SEGV|signal: segmentation fault|\(?exitcode: -11\b|died \(-11\)"
-        r"|killed by signal: Segmentation fault|exit code:? -11\b|Worker \S+ pid \d+ died, exit code: -11",
-        ("terminated ", "signal: segm", "exitcode: -11", "died", "killed by signal", "exit code", "exited with", "exited on", "status="),
+        r"|killed by signal: Segmentation fault|(?:^|['\"]?\] )exits with return code = -11\b|exit code:? -11\b|Worker \S+ pid \d+ died, exit code: -11",
+        ("terminated ", "signal: segm", "exitcode: -11", "died", "killed by signal", "exit code", "exited with", "exited on", "return code", "status="),
         "torch.multiprocessing.spawn.ProcessExitedException: process 0 terminated with signal SIGSEGV",
         "torch.multiprocessing, torch elastic, ollama, vLLM", "process", rank=Rank.WEAK, fields={"signal": "SIGSEGV"},
         expect={"signal": "SIGSEGV"},
@@ -649,8 +714,8 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "told-abort", Cause.UNKNOWN_ABORT,
         r"terminated (?:with|by) signal(?: SIGABRT| 6\b)|exited (?:with (?:code|status) (?:134|-6)|on signal 6)\b|died with <Signals\.SIGABRT|code=(?:dumped|killed), status=6/ABRT|signal: aborted|\(?exitcode: -6\b|died \(-6\)"
-        r"|killed by signal: Aborted|exit code:? -6\b",
-        ("terminated ", "signal: abor", "exitcode: -6", "died", "killed by signal", "exit code", "exited with", "exited on", "status="),
+        r"|killed by signal: Aborted|(?:^|['\"]?\] )exits with return code = -6\b|exit code:? -6\b",
+        ("terminated ", "signal: abor", "exitcode: -6", "died", "killed by signal", "exit code", "exited with", "exited on", "return code", "status="),
         "Error: llama runner process has terminated: signal: aborted (core dumped)",
         "torch.multiprocessing, torch elastic, ollama, vLLM", "process", rank=Rank.WEAK, fields={"signal": "SIGABRT"},
         expect={"signal": "SIGABRT"},
@@ -658,8 +723,8 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "told-kill", Cause.CPU_OOM_KILL,
         r"terminated (?:with|by) signal(?: SIGKILL| 9\b)|died with <Signals\.SIGKILL|signal: killed|\(?exitcode: -9\b|died \(-9\)"
-        r"|killed by signal: Killed|exit code:? -9\b",
-        ("terminated ", "signal: kill", "exitcode: -9", "died", "killed by signal", "exit code", "exited with", "exited on", "status="),
+        r"|killed by signal: Killed|(?:^|['\"]?\] )exits with return code = -9\b|exit code:? -9\b",
+        ("terminated ", "signal: kill", "exitcode: -9", "died", "killed by signal", "exit code", "exited with", "exited on", "return code", "status="),
         "RuntimeError: DataLoader worker (pid 4711) is killed by signal: Killed.",
         "torch.multiprocessing, torch elastic, ollama, vLLM", "process", rank=Rank.WEAK, fields={"signal": "SIGKILL"},
         expect={"signal": "SIGKILL"},
@@ -690,7 +755,7 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "killed", Cause.CPU_OOM_KILL,
-        r"(?:\S*: line \d+:\s*)?(?:\[\d+\]\s*[+-]?\s*)?(?P<pid>\d+ +)?[Kk]illed(?=\s*$|\s{2,}\S)|zsh: killed\b",
+        r"(?:\S*: line \d+:\s*)?(?:\[\d+\]\s*[+-]?\s*)?(?P<pid>\d+ +)?[Kk]illed(?=\s*$|\s{2,}\S|: 9\s*$)|zsh: killed\b",
         ("illed",), "./run.sh: line 3: 4711 Killed                  python train.py", "shell: SIGKILL; on a machine "
         "without another culprit the kernel's OOM killer", "process", rank=Rank.WEAK, fields={"signal": "SIGKILL"},
         whole=True, expect={"signal": "SIGKILL"},
@@ -750,10 +815,16 @@ PATTERNS: tuple[Pattern, ...] = (
         rank=Rank.FAINT,
     ),
     Pattern(
+        "told-exception", Cause.PYTHON_EXCEPTION_OTHER,
+        r"\bFAILED\b[^\n:`]{0,60}: (?P<exception>[A-Z]\w+(?:Error|Exception)): [^\n]+", ("FAILED",),
+        "size 2048 ... FAILED after 30.5s: RuntimeError: Wait timeout: 30000 ms!",
+        "scripts that catch an exception and print it", "process", rank=Rank.FAINT, expect={"exception": "RuntimeError"},
+    ),
+    Pattern(
         "torn-traceback", Cause.PYTHON_EXCEPTION_OTHER,
         r"(?:hit an exception:\s*)?Traceback \(most recent call last\)|hit an exception: %s|EngineCore encountered a fatal error"
-        r"|\b[A-Z]\w+(?:Error|Exception)\(['\"][^'\"\n]+['\"]\)",
-        ("Traceback (most", "hit an exception", "encountered a fatal", "Error('", "Exception('"),
+        r"|\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : |\b[A-Z]\w+(?:Error|Exception)\(['\"][^'\"\n]+['\"]\)",
+        ("Traceback (most", "hit an exception", "[ONNXRuntimeError]", "encountered a fatal", "Error('", "Exception('"),
         "[2025-09-10 12:15:24 TP4] Scheduler hit an exception: Traceback (most recent call last):",
         "CPython, sglang, vLLM: a traceback whose last line is missing", "python-torn", rank=Rank.FAINT,
     ),
@@ -830,6 +901,7 @@ RUNTIME_ERRORS: tuple[RuntimeStatus, ...] = (
     RuntimeStatus(218, "InvalidKernelFile", "InvalidPtx", ("a PTX JIT compilation failed",), Cause.NO_KERNEL_IMAGE),
     RuntimeStatus(222, "UnsupportedPtxVersion", "UnsupportedPtxVersion",
                   ("the provided PTX was compiled with an unsupported toolchain",), Cause.NO_KERNEL_IMAGE, True),
+    RuntimeStatus(301, "FileNotFound", "FileNotFound", ("file not found",), _OTHER),
     RuntimeStatus(302, "SharedObjectSymbolNotFound", "SharedObjectSymbolNotFound",
                   ("shared object symbol not found",), _OTHER),
     RuntimeStatus(303, "SharedObjectInitFailed", "SharedObjectInitFailed", ("shared object initialization failed",),
@@ -891,7 +963,7 @@ RUNTIME_PREFIX = (
     r"(?P<flavour>CUDA|Cuda|cuda|HIP|Hip|hip|ROCm|ROCM|MUSA|GPU)"
     r"(?: (?:runtime|driver|API|kernel))?[ _]?(?:[Ee]rror|ERROR|[Ff]ailure|failed with error|exception)\b"
     r"(?:\s*\[[^\]\n]{1,60}\])?\s*(?:\(?(?:code[ =:]*)?(?P<number>\d{1,4})\)?)?"
-    r"(?:\s*(?:in|at)\s+[^\n:]{1,120}(?::\d+)?)?\s*(?::|\()?\s*['\"`(]?\s*"
+    r"(?:\s*(?:in|at)\s+[^\n:]{1,120}(?::\d+)?|(?<= )/?[^\s:'\"]{1,120}\.(?:cu|cuh|hip|cpp|h|cc):\d+(?= '))?\s*(?::|\()?\s*['\"`(]?\s*"
 )
 
 # Lines that look bad and are not: each is a warning of a program that goes on.
@@ -901,7 +973,7 @@ BENIGN: tuple[tuple[str, str], ...] = (
     ("expandable-segments", r"expandable_segments not supported"),
     ("miopen-missing-db", r"Missing system database file"),
     ("miopen-workspace", r"\[IsEnoughWorkspace\]"),
-    ("miopen-warning", r"MIOpen(?:\((?:HIP|OpenCL)\))?:\s*(?:Warning|Info\d?)\b"),
+    ("miopen-warning", _MIO + r":\s*(?:Warning|Info\d?)\b"),
     ("async-hint", r"kernel errors might be asynchronously reported|Compile with `?TORCH_USE_(?:CUDA|HIP)_DSA"
                    r"|For debugging consider passing"),
     ("python-warning", r"\b(?:User|Future|Deprecation|Runtime|Resource|Syntax|Import|Pending\w*)Warning:"),

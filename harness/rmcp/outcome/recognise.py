@@ -14,13 +14,15 @@ from typing import Any
 
 from rmcp.outcome import scan
 from rmcp.outcome.compete import Hit, choose, compatible, details, is_other
-from rmcp.outcome.context import Core, is_example_intro, only_names, undecorate
+from rmcp.outcome.context import only_names
+from rmcp.outcome.decoration import Core, undecorate
 from rmcp.outcome.fields import tidy
 from rmcp.outcome.fingerprint import runtime_of_line
 from rmcp.outcome.localised import LOCALISED
 from rmcp.outcome.patterns import BENIGN, CYCLES_TEXTS, PATTERNS, XIDS, Pattern, Rank
 from rmcp.outcome.recognition import Recognition
 from rmcp.outcome.runtime_errors import RUNTIME_NEEDLES, runtime_error
+from rmcp.outcome.surroundings import in_diff, in_docstring, is_python, lead_of
 from rmcp.outcome.words import Cause
 
 _FOLLOWING = 3  # lines that may belong to a wrapped message
@@ -29,11 +31,9 @@ _TAIL = 60  # last lines that are read whole: how a process ended stands there, 
 _BEFORE, _AFTER = 6, 12  # lines around the guilty one that are read whole
 _DISTINCT = 20_000  # different lines that are looked at closely; what comes later in an endless log is more of it
 _HITS = 2000  # weak hits that are kept of an endless log
+# A warning sign on these lines proves nothing: a driver sentence stands on it, or the error is logged as a warning.
+_NEVER_BENIGN = frozenset({"rocr-memory-access-fault", "rocr-hw-exception", "cuda-init", "miopen-sqlite-warning"})
 _BENIGN = re.compile("|".join(f"(?:{regex})" for _, regex in BENIGN))
-_TRACEBACK = re.compile(rb"Traceback \(most recent call last\)|^\s*File \".+\", line \d+|\^\^\^", re.MULTILINE)
-_SHOWN_BY_TRACEBACK = re.compile(rb"RemoteTraceback|^\s*File \".+\", line \d+", re.MULTILINE)
-_FENCE = re.compile(rb"^[ >#/*|]*(?:```|~~~)", re.MULTILINE)
-_FENCE_REACH = 64 * 1024  # bytes before a line in which its code fence is looked for
 _SIGNAL_CAUSES: Mapping[str, Cause] = {
     "SIGSEGV": Cause.SEGFAULT,
     "SIGILL": Cause.ILLEGAL_INSTRUCTION,
@@ -211,9 +211,9 @@ def _match_line(data: bytes, line: scan.Line, body: bytes, raw: bool) -> list[Hi
     core = undecorate(text)
     if not core.text:
         return []
-    if not raw and body.startswith(b"+") and _in_diff(data, line):
+    if not raw and body.startswith(b"+") and in_diff(data, line):
         return []
-    if not raw and not core.logged and _in_docstring(data, line):
+    if not raw and not core.logged and in_docstring(data, line):
         return []
     following = [undecorate(b.decode("utf-8", "backslashreplace")) for b in scan.line_after(data, line, _FOLLOWING)]
     joined = core.text
@@ -237,7 +237,7 @@ def _match_line(data: bytes, line: scan.Line, body: bytes, raw: bool) -> list[Hi
                 continue
             if not raw:
                 if lead is None:
-                    lead = _lead(data, line, core)
+                    lead = lead_of(data, line, core)
                 if only_names(
                     core,
                     before,
@@ -251,13 +251,13 @@ def _match_line(data: bytes, line: scan.Line, body: bytes, raw: bool) -> list[Hi
                     continue
             if pattern.whole and not _begins(core, before, pattern, raw):
                 continue
-            if pattern.layer == "python" and not _is_python(data, line, core, raw):
+            if pattern.layer == "python" and not is_python(data, line, core, raw):
                 continue
         found.append(_hit(pattern, match, line, core))
     if any(needle in joined for needle in RUNTIME_NEEDLES):
         status = runtime_error(core.text, joined)
         if status is not None:
-            lead = _lead(data, line, core) if lead is None else lead
+            lead = lead_of(data, line, core) if lead is None else lead
             before, after = core.text[: status.start], core.text[status.end :]
             benign = _is_benign(status.pattern, core, status.start)
             if not benign and (raw or not only_names(core, before, status.text, after, lead, below=below)):
@@ -295,75 +295,9 @@ def _begins(core: Core, before: str, pattern: Pattern, raw: bool) -> bool:
 
 def _is_benign(pattern: Pattern, core: Core, start: int) -> bool:
     found = _BENIGN.search(core.text)
-    if found is None or pattern.id in ("rocr-memory-access-fault", "rocr-hw-exception", "cuda-init"):
+    if found is None or pattern.id in _NEVER_BENIGN:
         return False
     return found.start() <= start
-
-
-def _is_python(data: bytes, line: scan.Line, core: Core, raw: bool) -> bool:
-    """True when an exception line is really the end of a traceback, or stands alone like one."""
-    if core.comment or core.bullet or core.heading or core.table:
-        return False
-    if raw or core.logged:
-        return True
-    nearby = data[max(0, line.offset - 20_000) : line.offset]
-    return bool(_TRACEBACK.search(nearby)) or data.count(b"\n") <= 12
-
-
-def _in_diff(data: bytes, line: scan.Line) -> bool:
-    """True for an added line of a patch: the text of a source or document, whatever it says."""
-    around = [*scan.lines_before(data, line, 3), *scan.line_after(data, line, 3)]
-    return sum(other.startswith(b"+") for other in around) >= 2 or any(other.startswith(b"@@ ") for other in around)
-
-
-def _in_docstring(data: bytes, line: scan.Line) -> bool:
-    """True inside a documentation string or a text constant of a Python source that the text begins before.
-
-    A traceback can open such quotes too: around the traceback of another process, and where it shows the first line
-    of a call.
-    """
-    start = max(0, line.offset - _FENCE_REACH)
-    if data.count(b'"""', start, line.offset) % 2 == 0:
-        return False
-    quotes = data.rfind(b'"""', start, line.offset)
-    above = data[start:quotes].rsplit(b"\n", 3)[-3:]
-    return not _SHOWN_BY_TRACEBACK.search(b"\n".join(above)) and b"Traceback (most" not in data[quotes : line.offset]
-
-
-def _lead(data: bytes, line: scan.Line, core: Core) -> str:
-    """What leads up to a line: above a code fence the sentence that introduces it, else the line above."""
-    intro = _fence_intro(data, line.offset)
-    if intro is not None:
-        return intro
-    paragraph = [text.decode("utf-8", "backslashreplace").strip() for text in scan.lines_before(data, line, 2)]
-    if len(paragraph) == 2 and not paragraph[0] and is_example_intro(paragraph[1]):
-        return paragraph[1]
-    for above in scan.lines_before(data, line, 12 if core.bullet else 3 if core.comment else 1):
-        text = above.decode("utf-8", "backslashreplace")
-        if core.bullet and (not text.strip() or undecorate(text).bullet):
-            continue  # the sentence that introduces the list stands above its first item
-        bare = text.strip().lstrip(">#/* ")
-        if bare:
-            above_core = undecorate(text)
-            if above_core.logged and not core.comment:
-                return ""  # a log line introduces nothing
-            plain = not (core.comment or core.bullet or core.ticked)
-            if plain and not bare.endswith((":", "：")):
-                return ""
-            return bare if text.lstrip().startswith("#") else above_core.text
-        if not core.comment:
-            break
-    return ""
-
-
-def _fence_intro(data: bytes, offset: int) -> str | None:
-    """The last words before the code fence that a position is in, None when it is in none."""
-    start = max(0, offset - _FENCE_REACH)
-    fences = [found.start() for found in _FENCE.finditer(data, start, offset)]
-    if len(fences) % 2 == 0:
-        return None
-    above = data[start : fences[-1]].decode("utf-8", "backslashreplace").rstrip()
-    return above.rpartition("\n")[2].strip().lstrip(">#/* ")
 
 
 def _hit(pattern: Pattern, match: re.Match[str], line: scan.Line, core: Core) -> Hit:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -48,14 +48,24 @@ RUNTIME_NEEDLES = (
     "HIP_ERROR_",
     "ROCM_ERROR_",
     "Triton Error",
+    "Program hit ",
+    " error encountered: ",
+    *(f"{lead}{text}" for lead in ("Error ", "error: '") for text in ("invalid", "an illegal", "no kernel", "out of memory")),
+    "DriverError(",
     *(text for status in RUNTIME_ERRORS for text in status.texts if status.distinct),
 )
 _NAMED = re.compile(
     r"(?P<full>(?P<kind>hipError|cudaError|CUDA_ERROR_|HIP_ERROR_|ROCM_ERROR_)(?P<name>[A-Z]\w+))"
-    r"(?P<tail>\s*[:)]|'\s*\(\d+\)|\s*\(\d+\)|\s*$)"
+    r"(?P<tail>\s*[:)]|'\s*\(\d+\)|\s*\(\d+\)|['\"]\s*:\d+|\"\s*\(\d+\)|(?= (?:at|in) (?:line|file|function)\b)|\s*!*\s*$)"
+)
+# A status inside the exception of a binding: AMDGPU.jl's HIPError(code X, text), cudarc's DriverError(X, text),
+# compute-sanitizer's `Program hit X (error N) due to "text"`, the collective tests' `Test HIP failure file:1 'X'`.
+_BOUND = re.compile(
+    r"(?:HIPError\(code |DriverError\(|Program hit |Test (?:HIP|CUDA) failure \S+:\d+ ')(?P<full>(?P<kind>hipError|cudaError|CUDA_ERROR_)(?P<name>[A-Z]\w+))(?:(?=,)|'|(?: \(error \d+\))? due to \"[^\"\n]+\"[^\n]*)"
 )
 _NAME_LEAD = re.compile(
     r"(?:[Ee]rror\w*|ERROR|[Ff]ail\w*|[Rr]eturned|[Cc]ode|[Ss]tatus|\bwhat\(\)|with|[Ee]xception)[^\w]{0,6}(?:code|status|with|number)?[\s=:(\d'\"]*$|->\s*$|:\s*$|\(\s*$"
+    r"|\b(?:HIP|CUDA) error in file \S+ line \d+:?\s*$"  # AMReX
 )
 # A bare number: hipError_t(98) of XLA and TensorFlow, `Check failed: err == hipSuccess (98 vs. 0)` of glog,
 # `hipModuleGetFunction(): 500` of hashcat.
@@ -63,7 +73,13 @@ _NUMBERED = re.compile(
     r"\b(?P<a>hip|cuda)Error_t\((?P<na>\d{1,4})\)|Check failed: [^\n]{1,80}? == (?P<b>hip|cuda)Success \((?P<nb>\d{1,4}) vs\. 0\)"
     r"|^(?P<c>hip|cuda|cu)[A-Z]\w+\(\): (?P<nc>\d{1,4})\s*$"
 )
-_HINT = re.compile(r"Search for `\w+' in https?://")
+# torch 2.7 and later add where to read about a status; where its own line is lost, this one names it.
+# A text with its place and no runtime's name: HIP samples' macro, rocm-examples, bitsandbytes.
+_PLACED = (
+    r"(?:\bAn )?\b[Ee]rror(?: encountered)?:? ?(?P<q>[\"']?)(?P<text>{texts})(?P=q)(?:\s*\(\d+\))? at (?:line \d+ in file )?"
+    r"(?P<file>[^\s\"']*\.(?:hip|cu|cuh|cpp|cc|h|hpp)\b)"
+)
+_HINT = re.compile(r"Search for `(?P<name>(?:cuda|hip)Error[A-Z]\w+)' in https?://")
 
 
 @dataclass(frozen=True)
@@ -106,12 +122,24 @@ def _tables() -> tuple[
     return prefixed, alone, by_text, by_code, by_name
 
 
+@lru_cache(maxsize=1)
+def _placed() -> re.Pattern[str]:
+    texts = sorted((text for status in RUNTIME_ERRORS for text in status.texts), key=len, reverse=True)
+    return re.compile(_PLACED.format(texts="|".join(re.escape(text) for text in texts)))
+
+
 def runtime_error(line: str, joined: str) -> Status | None:
     """The first runtime status that a line carries. ``joined`` is the line with what follows it, for wrapped ones."""
     prefixed, alone, by_text, by_code, _ = _tables()
     hint = _HINT.search(line)
     if hint is not None:
-        line = line[: hint.start()]
+        shorter = line[: hint.start()]
+        return runtime_error(shorter, shorter) or _hinted(hint)
+    bound = _BOUND.search(line)
+    if bound is not None:
+        status = _by_name(bound)
+        if status is not None:
+            return _status(status, "HIP" if bound["kind"] == "hipError" else "CUDA", line, bound.start(), bound.end())
     named = _named(line)
     for match in prefixed.finditer(line):
         text = match["text"]
@@ -137,6 +165,10 @@ def runtime_error(line: str, joined: str) -> Status | None:
         if status is not None:
             flavour = "HIP" if kind == "hip" else "CUDA"
             return _status(status, flavour, line, numbered.start(), numbered.end())
+    placed = _placed().search(line)
+    if placed is not None:
+        flavour = "CUDA" if placed["file"].endswith((".cu", ".cuh")) else "HIP"
+        return _status(by_text[placed["text"]], flavour, line, placed.start(), placed.end())
     for match in alone.finditer(line):
         before = line[: match.start()]
         flavour = "HIP" if re.search(r"\bHIP\b|\bhip|ROCm|ROCM", before) else "CUDA"
@@ -156,28 +188,46 @@ def _other(line: str) -> Status | None:
     found = _UNKNOWN_TEXT.search(line)
     if found is None:
         return None
+    named = re.match(r"[A-Z_]+(?= in \w+\()", found["detail"])  # Cycles up to 2.7: CUDA error: OUT_OF_MEMORY in cuMemAlloc(...)
+    status = _tables()[3].get(DRIVER_NAMES.get(named.group(), 0)) if named else None
+    if status is not None:
+        return _status(status, found["flavour"], line, found.start(), found.end())
     pattern = Pattern("runtime-other", Cause.PYTHON_EXCEPTION_OTHER, "", (), "", "", "runtime")
     return Status(pattern, pattern.cause, {}, found.start(), len(line), found.group(), Rank.WEAK)
 
 
+def _by_name(match: re.Match[str]) -> RuntimeStatus | None:
+    """The status of a constant, from its prefix (``kind``) and the rest of its name."""
+    *_, by_code, by_name = _tables()
+    kind = match["kind"]
+    if not kind.endswith("_"):
+        return by_name.get(kind.removesuffix("Error") + match["name"])
+    code = DRIVER_NAMES.get(match["name"])
+    return by_code.get(code) if code is not None else by_name.get("hip" + match["name"])
+
+
+def _hinted(hint: re.Match[str]) -> Status | None:
+    status = _tables()[4].get(hint["name"].replace("Error", "", 1))
+    if status is None:
+        return None
+    flavour = "HIP" if hint["name"].startswith("hip") else "CUDA"
+    found = _status(status, flavour, hint.group(), 0, len(hint.group()))
+    return replace(found, start=hint.start(), end=hint.end(), rank=min(found.rank, Rank.DOWNSTREAM))
+
+
 def _named(line: str) -> Status | None:
-    *_, by_name = _tables()
-    by_code = _tables()[3]
     for match in _NAMED.finditer(line):
         tail = match["tail"].strip()
         lead = _NAME_LEAD.search(line[: match.start()])
         if not (lead or (tail == ":" and match.start() == 0)):
             continue
         kind = match["kind"]
-        if kind.endswith("_"):
-            code = DRIVER_NAMES.get(match["name"])
-            status = by_code.get(code) if code is not None else by_name.get("hip" + match["name"])
-        else:
-            status = by_name.get(kind.removesuffix("Error") + match["name"])
+        status = _by_name(match)
         if status is None:
             continue
         flavour = "HIP" if kind.lower().startswith(("hip", "rocm")) else "CUDA"
-        return _status(status, flavour, line, match.start(), match.end())
+        whole = lead is not None and lead.group().startswith(("HIP", "CUDA"))
+        return _status(status, flavour, line, lead.start() if lead and whole else match.start(), match.end())
     return None
 
 
