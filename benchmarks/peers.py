@@ -11,8 +11,10 @@ from __future__ import annotations
 import argparse
 import ast
 import json
+import math
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -28,6 +30,7 @@ FAULTS = REPOSITORY / "tests" / "integration" / "faults"
 _INSTALL_S = 300.0  # one pip install
 _WATCHDOG_S = 25.0  # for one fault file: a 5 s hang, start-up, and patience
 _HEALTHY = 60  # tests of the timing
+_PATIENCE_S = 300.0  # for the timing: 60 fresh interpreters on a busy machine
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,9 @@ class Column:
 
     tool: str
     cells: dict[str, Cell] = field(default_factory=dict)
-    ms_per_case: float = 0.0
+    ms_per_case: float = 0.0  # wall
+    cpu_ms_per_case: float = 0.0  # of the runner and all below it that was waited for
+    versions: str = ""
     trouble: str = ""
 
 
@@ -92,6 +97,13 @@ def prepare(folder: Path, tool: Tool) -> Path:
     return python
 
 
+def versions(python: Path, tool: Tool) -> str:
+    """What really was installed: "pytest 9.1.1, pytest-forked 1.7.5"."""
+    names = [re.split("[=<>]", word)[0] if "/" not in word else "pytest-rmcp" for word in tool.install]
+    code = "import sys, importlib.metadata as m; print(*(f'{n} {m.version(n)}' for n in sys.argv[1:]), sep=', ')"
+    return subprocess.run([python, "-c", code, *names], capture_output=True, text=True, timeout=60).stdout.strip()
+
+
 def living(token: str) -> list[int]:
     """Processes that were started with the token in their environment."""
     found = []
@@ -106,7 +118,9 @@ def living(token: str) -> list[int]:
     return found
 
 
-def run_file(python: Path, tool: Tool, file: Path, folder: Path) -> tuple[float, bool, Path, int]:
+def run_file(
+    python: Path, tool: Tool, file: Path, folder: Path, watchdog_s: float = _WATCHDOG_S
+) -> tuple[float, bool, Path, int]:
     """Wall seconds, whether the watchdog had to bite, JUnit file, processes left behind."""
     token = f"rmcp-peers-{time.time_ns()}"
     junit = folder / "junit.xml"
@@ -122,7 +136,7 @@ def run_file(python: Path, tool: Tool, file: Path, folder: Path) -> tuple[float,
             argv, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
         )
         try:
-            runner.wait(timeout=_WATCHDOG_S)
+            runner.wait(timeout=watchdog_s)
             hung = False
         except subprocess.TimeoutExpired:
             hung = True
@@ -182,15 +196,27 @@ def judge(name: str, junit: Path, wall: float, hung: bool, left: int) -> Cell:
     return cell
 
 
-def milliseconds(python: Path, tool: Tool, folder: Path) -> float:
-    """Milliseconds of one more healthy test that does nothing."""
-    walls = []
+def milliseconds(python: Path, tool: Tool, folder: Path) -> tuple[float, float]:
+    """Milliseconds of wall and of processor time of one more healthy test that does nothing; nan: never ended."""
+    best = []
     for number in (1, _HEALTHY):
         file = folder / f"test_healthy_{number}.py"
         file.write_text("".join(f"def test_{index}(): pass\n" for index in range(number)))
-        best = min(run_file(python, tool, file, folder)[0] for _ in range(2))
-        walls.append(best)
-    return (walls[1] - walls[0]) / (_HEALTHY - 1) * 1000
+        tries = []
+        for _ in range(2):
+            before = _children_cpu()
+            wall, hung, _junit, _left = run_file(python, tool, file, folder, _PATIENCE_S)
+            if hung:
+                return math.nan, math.nan
+            tries.append((wall, _children_cpu() - before))
+        best.append([min(values) for values in zip(*tries, strict=True)])
+    wall_ms, cpu_ms = ((many - one) / (_HEALTHY - 1) * 1000 for one, many in zip(*best, strict=True))
+    return wall_ms, cpu_ms
+
+
+def _children_cpu() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def table(columns: list[Column], names: list[str]) -> str:
@@ -210,6 +236,7 @@ def table(columns: list[Column], names: list[str]) -> str:
             row.append(f"{word} {marks}{' L' if cell.leaked else ''}".strip())
         lines.append(f"| {name} | " + " | ".join(row) + " |")
     sums = {
+        "versions": lambda c: c.versions,
         "right": lambda c: f"{sum(cell.end == 'ok' for cell in c.cells.values())} of {len(c.cells)}",
         "runner dead or hung": lambda c: str(sum(cell.end in ("dead", "hung") for cell in c.cells.values())),
         "signal by name": lambda c: _share(c, "signal", "name"),
@@ -218,6 +245,7 @@ def table(columns: list[Column], names: list[str]) -> str:
         "left processes behind": lambda c: str(sum(bool(cell.leaked) for cell in c.cells.values())),
         "wall s of all": lambda c: f"{sum(cell.wall_s for cell in c.cells.values()):.0f}",
         "ms per healthy case": lambda c: f"{c.ms_per_case:.1f}",
+        "CPU ms per healthy case": lambda c: f"{c.cpu_ms_per_case:.1f}",
     }
     for title, count in sums.items():
         lines.append(f"| **{title}** | " + " | ".join(c.trouble or count(c) for c in columns) + " |")
@@ -252,11 +280,12 @@ def main(argv: list[str]) -> int:
             except (subprocess.SubprocessError, OSError) as error:
                 column.trouble = f"not installed: {type(error).__name__}"
                 continue
+            column.versions = versions(python, tool)
             for name in names:
                 wall, hung, junit, left = run_file(python, tool, FAULTS / f"test_{name}.py", folder)
                 column.cells[name] = judge(name, junit, wall, hung, left)
                 print(f"{title:9} {name:22} {column.cells[name]}", file=sys.stderr)
-            column.ms_per_case = milliseconds(python, tool, folder)
+            column.ms_per_case, column.cpu_ms_per_case = milliseconds(python, tool, folder)
             if args.json:
                 args.json.write_text(json.dumps([asdict(each) for each in columns], indent=1))
     print(table(columns, names))
