@@ -15,6 +15,7 @@ import math
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -50,7 +51,7 @@ TOOLS = {
     ),
     # These two pay a fresh interpreter per test out of their timeout.
     "isolated": Tool(("pytest", "pytest-isolated"), ("--isolated", "--isolated-timeout=8")),
-    "fkit": Tool(("pytest", "pytest-fkit"), ("--fkit", "--fkit-timeout=8")),
+    "fkit": Tool(("pytest", "pytest-fkit"), ("--fkit", "--fkit-mode=isolate", "--fkit-timeout=8")),
     "xdist": Tool(("pytest", "pytest-xdist", "pytest-timeout"), ("-n2", "--timeout=5")),
 }
 
@@ -126,10 +127,14 @@ def run_file(
     junit = folder / "junit.xml"
     junit.unlink(missing_ok=True)
     argv = [
-        str(python), "-m", "pytest", "-q", "-c", os.devnull, "--rootdir", str(folder), "-p", "no:cacheprovider",
-        f"--junitxml={junit}", *tool.options, str(file),
+        str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={junit}", *tool.options, file.name,
     ]  # fmt: skip
+    # The file lies in a folder with a configuration of its own: some tools refuse -c, others lose what is elsewhere.
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    if file.parent != folder:
+        shutil.copy(file, folder)
     environment = {**os.environ, "RMCP_PEERS_TOKEN": token, "PYTHONDONTWRITEBYTECODE": "1"}
+    environment.pop("PYTEST_ADDOPTS", None)
     began = time.monotonic()
     with open(folder / "out.txt", "wb") as out:
         runner = subprocess.Popen(

@@ -82,7 +82,10 @@ def _forget_inherited_exit_handlers() -> None:
 
 
 def run_case(ends: ChildEnds, command: Dict[str, Any]) -> None:
-    """Run one case and send its result frame. Whatever the workload raises is part of the result."""
+    """Run one case and send its result frame. Whatever the workload raises is part of the result.
+
+    The frame of a child's last case goes out with the first of :func:`leave`.
+    """
     from rmcp_torch.context import Context
 
     context: Optional[Context] = None
@@ -90,20 +93,22 @@ def run_case(ends: ChildEnds, command: Dict[str, Any]) -> None:
     error: Optional[Dict[str, str]] = None
     phases: List[str] = ["setup"]
 
-    def send(message: Dict[str, Any]) -> None:
+    def send(message: Dict[str, Any], hold: bool = False) -> None:
         if message.get("t") == "phase":
             phases.append(str(message.get("name")))
-        ends.send(message)
+        ends.send(message, hold)
 
+    device = str(command.get("device") or "cpu")
+    last = not command.get("keep")
     try:
         _enter(command)
         send({"t": "phase", "name": "setup", "at": time.monotonic()})
-        context = Context(command.get("device") or "cpu", int(command.get("seed", 0)), send)
+        context = Context(device, int(command.get("seed", 0)), send)
         workload = _resolve(str(command["workload"]))
         returned = workload(context, **command.get("args", {}))
         if isinstance(returned, dict):
             metrics.update(returned)
-        send({"t": "phase", "name": "sync", "at": time.monotonic()})
+        send({"t": "phase", "name": "sync", "at": time.monotonic()}, hold=device == "cpu")
         context.synchronize()
     except BaseException as raised:
         error = describe(raised, phases[-1])
@@ -111,7 +116,7 @@ def run_case(ends: ChildEnds, command: Dict[str, Any]) -> None:
     if context is not None:
         metrics = {**context.metrics, **metrics}
         observed.update(context.observed)
-        if error is None and "torch" in sys.modules and str(command.get("device")) != "cpu":
+        if error is None and "torch" in sys.modules and device != "cpu":
             observed["libraries"] = linux.mapped_libraries(_LIBRARIES)
     result = {
         "t": "result",
@@ -122,7 +127,7 @@ def run_case(ends: ChildEnds, command: Dict[str, Any]) -> None:
         "remarks": list(context.remarks) if context is not None else [],
     }
     try:
-        ends.send(result)
+        ends.send(result, hold=last)
     except (TypeError, ValueError) as unsendable:
         result["metrics"] = {}
         result["observed"] = {}
@@ -130,7 +135,7 @@ def run_case(ends: ChildEnds, command: Dict[str, Any]) -> None:
         result["error"] = error or describe(
             TypeError("the workload's metrics are not JSON-able: %s" % unsendable), "compare"
         )
-        ends.send(result)
+        ends.send(result, hold=last)
 
 
 # Libraries that say which runtime really ran; torch wheels carry their own copies.

@@ -55,6 +55,7 @@ class Zygote:
         self.baseline_threads = 1
         self.import_error: Optional[Dict[str, str]] = None
         self.scratch = ""
+        self.clean = ""  # a scratch folder that the case before left as it found it
 
     # -- control stream ---------------------------------------------------------------------------
 
@@ -198,8 +199,28 @@ class Zygote:
         words = [sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), "__main__.py"), "child"]
         os.execv(sys.executable, [*words, *map(str, fds), ends.marker.hex(), self.options.module or "none"])
 
-    def _next_child(self) -> Child:
-        """The kept child of a batch, else the spare, else a new one; one that died while idle is not used."""
+    def _folder(self, name: str) -> str:
+        """A scratch folder that nothing was ever left in. An untouched one is used again: making and removing one
+        per case makes the file system wait for the journal's syncs."""
+        folder, self.clean = self.clean, ""
+        if not folder:
+            folder = os.path.join(self.scratch, name)
+            os.mkdir(folder)
+        return folder
+
+    def _keep_or_remove(self, folder: str, before: os.stat_result) -> None:
+        try:
+            now = os.lstat(folder)
+            same = (now.st_ino, now.st_mode) == (before.st_ino, before.st_mode) and not os.listdir(folder)
+        except OSError:
+            same = False
+        if same:
+            self.clean = folder
+        else:
+            _remove(folder)
+
+    def _idle_child(self) -> Optional[Child]:
+        """The kept child of a batch, else the spare; one that died while idle is not used."""
         for idle in (self.kept, self.spare):
             if idle is not None:
                 if idle is self.kept:
@@ -210,27 +231,30 @@ class Zygote:
                 if os.waitpid(idle.pid, os.WNOHANG)[0] == 0:
                     return idle
                 idle.close()
-        return self.fork()
+        return None
 
     def job(self, message: Dict[str, Any]) -> None:
         """Run one case and send its evidence; refuse when the zygote is no longer fit to fork."""
         if self.import_error is not None:
             self.send({"t": "refused", "job": message["job"], "error": self.import_error})
             return
-        reason = self.virgin()
-        if reason is not None:
-            self.send({"t": "refused", "job": message["job"], "reason": reason})
-            return
+        child = self._idle_child()
+        if child is None:
+            reason = self.virgin()
+            if reason is not None:
+                self.send({"t": "refused", "job": message["job"], "reason": reason})
+                return
+            child = self.fork()
         keep = bool(message.get("keep"))
-        child = self._next_child()
         self.bystanders.discard(child.pid)
         budgets = ladder.Budgets(**message["budgets"])
-        cwd = os.path.join(self.scratch, str(message["job"]))
-        os.mkdir(cwd)
+        cwd = self._folder(str(message["job"]))
+        before = os.lstat(cwd)
         watch = Watch(child, budgets, self.bystanders, keep)
         child.cases += 1
         child.command({**message["case"], "cwd": cwd, "keep": keep})
-        if message.get("more") and not keep and self.spare is None and not self.options.bare:
+        wanted = message.get("more") and not keep and self.spare is None and not self.options.bare
+        if wanted and self.virgin() is None:
             # The next child is made while this case computes; it touches nothing until it gets a case.
             self.spare = self.fork()
         evidence = watch.run(self.read_fd, self.interrupted)
@@ -239,8 +263,19 @@ class Zygote:
             self.bystanders.add(child.pid)
         else:
             child.close()
-        shutil.rmtree(cwd, ignore_errors=True)
         self.send({"t": "attempt", "job": message["job"], "evidence": evidence})
+        if evidence["reaped"] and not evidence["leaked"]:
+            self._keep_or_remove(cwd, before)
+        else:
+            _remove(cwd)  # somebody may still stand in it
+
+
+def _remove(folder: str) -> None:
+    """The scratch folder, or what the case put in its place."""
+    try:
+        os.unlink(folder)
+    except OSError:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _reap(pid: int, deadline_s: float) -> None:

@@ -52,7 +52,7 @@ def suite(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 def test_suite_of_pytest_forked(suite: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # One of its tests counts on where the summary is cut: at the terminal's width, and not at all where pytest sees a CI.
+    # One of its tests counts on where the summary is cut: at the terminal's width, and nowhere where pytest sees a CI.
     monkeypatch.setenv("COLUMNS", "80")
     for name in ("CI", "BUILD_NUMBER"):
         monkeypatch.delenv(name, raising=False)

@@ -27,6 +27,7 @@ PACKAGE_DIR = Path(os.path.abspath(ladder.__file__)).parent
 
 _GUARD_MARGIN_S = 10.0  # the zygote guards the child; the runner steps in this long after it should have answered
 _LOOKAHEAD = 64  # following cases that decide which zygotes stay warm
+_STEER_EVERY = 16  # cases of one zygote between two looks ahead; a quarter of the view, so nothing comes as a surprise
 _START_TRIES = 2  # a runtime that twice failed to start is not started for every case of it
 _EXIT_BUDGET_S = 30.0  # a GPU teardown is slow, 10 s have been seen; longer is a deadlock
 _MEMORY_SHARE = 0.8  # of the machine's memory: a case on the CPU may take that much, then malloc fails in it
@@ -80,6 +81,7 @@ class Lane:
         self._failed: dict[str, list[Attempt]] = {}
         self._keys: dict[tuple[Any, ...], str] = {}
         self._devices: dict[tuple[str, str], dict[str, Any]] = {}
+        self._steered = ("", 0)  # key of the last look ahead, and cases since
 
     # -- what callers use -------------------------------------------------------------------------
 
@@ -137,6 +139,11 @@ class Lane:
         return self._keys[parts]
 
     def _steer_pool(self, key: str, case: Case, upcoming: Sequence[Case], level: str) -> None:
+        last, since = self._steered
+        if last == key and since < _STEER_EVERY and key in self._seats:
+            self._steered = (key, since + 1)
+            return
+        self._steered = (key, 0)
         cases, workloads = {key: case}, {key: {case.workload}}
         keys = []
         for other in upcoming[:_LOOKAHEAD]:
