@@ -163,11 +163,14 @@ def matrix_run(folder: Path, text: str, *options: str) -> tuple[float, float, fl
     started, before = time.perf_counter(), _children_cpu()
     words = [sys.executable, "-m", "pytest", f"--rmcp-matrix={file}", "-q", "-p", "no:cacheprovider"]
     (folder / "conftest.py").write_text(PEAK)
-    out = subprocess.run([*words, *options], cwd=folder, capture_output=True, text=True, timeout=3600)
+    log = folder / "out.txt"
+    with log.open("wb") as file:  # no pipe: its reader would wake up for every letter that pytest prints
+        status = subprocess.run([*words, *options], cwd=folder, stdout=file, stderr=file, timeout=3600).returncode
     wall, cpu = time.perf_counter() - started, _children_cpu() - before
-    if out.returncode != 0:
-        sys.exit(f"the run failed with {out.returncode}:\n{out.stdout[-3000:]}\n{out.stderr[-3000:]}")
-    return wall, cpu, int(re.findall(r"peak (\d+) kB", out.stdout)[-1]) / 1024
+    out = log.read_text(errors="replace")
+    if status != 0:
+        sys.exit(f"the run failed with {status}:\n{out[-3000:]}")
+    return wall, cpu, int(re.findall(r"peak (\d+) kB", out)[-1]) / 1024
 
 
 def _children_cpu() -> float:

@@ -82,10 +82,7 @@ def _forget_inherited_exit_handlers() -> None:
 
 
 def run_case(ends: ChildEnds, command: Dict[str, Any]) -> None:
-    """Run one case and send its result frame. Whatever the workload raises is part of the result.
-
-    The frame of a child's last case goes out with the first of :func:`leave`.
-    """
+    """Run one case and send its result frame. Whatever the workload raises is part of the result."""
     from rmcp_torch.context import Context
 
     context: Optional[Context] = None
@@ -93,22 +90,20 @@ def run_case(ends: ChildEnds, command: Dict[str, Any]) -> None:
     error: Optional[Dict[str, str]] = None
     phases: List[str] = ["setup"]
 
-    def send(message: Dict[str, Any], hold: bool = False) -> None:
-        if message.get("t") == "phase":
-            phases.append(str(message.get("name")))
-        ends.send(message, hold)
+    def note(message: Dict[str, Any]) -> None:
+        phases.append(str(message.get("name")))
+        ends.note(message)
 
     device = str(command.get("device") or "cpu")
-    last = not command.get("keep")
     try:
         _enter(command)
-        send({"t": "phase", "name": "setup", "at": time.monotonic()})
-        context = Context(device, int(command.get("seed", 0)), send)
+        note({"t": "phase", "name": "setup", "at": time.monotonic()})
+        context = Context(device, int(command.get("seed", 0)), note)
         workload = _resolve(str(command["workload"]))
         returned = workload(context, **command.get("args", {}))
         if isinstance(returned, dict):
             metrics.update(returned)
-        send({"t": "phase", "name": "sync", "at": time.monotonic()}, hold=device == "cpu")
+        note({"t": "phase", "name": "sync", "at": time.monotonic()})
         context.synchronize()
     except BaseException as raised:
         error = describe(raised, phases[-1])
@@ -127,7 +122,7 @@ def run_case(ends: ChildEnds, command: Dict[str, Any]) -> None:
         "remarks": list(context.remarks) if context is not None else [],
     }
     try:
-        ends.send(result, hold=last)
+        ends.send(result)
     except (TypeError, ValueError) as unsendable:
         result["metrics"] = {}
         result["observed"] = {}
@@ -135,7 +130,7 @@ def run_case(ends: ChildEnds, command: Dict[str, Any]) -> None:
         result["error"] = error or describe(
             TypeError("the workload's metrics are not JSON-able: %s" % unsendable), "compare"
         )
-        ends.send(result, hold=last)
+        ends.send(result)
 
 
 # Libraries that say which runtime really ran; torch wheels carry their own copies.
@@ -202,7 +197,7 @@ def shorten(text: str, limit: int = _TEXT_LIMIT) -> str:
 
 def leave(ends: ChildEnds, command: Dict[str, Any], fresh: bool) -> NoReturn:
     """Tear down like a process would: threads, exit handlers, buffers, and native destructors where they matter."""
-    ends.send({"t": "phase", "name": "exit", "at": time.monotonic()})
+    ends.note({"t": "phase", "name": "exit", "at": time.monotonic()})
     give_up = time.monotonic() + _THREAD_GRACE_S
     for thread in threading.enumerate():
         if thread is not threading.current_thread() and not thread.daemon:

@@ -67,6 +67,7 @@ class Watch:
             poller.register(control_fd, select.POLLIN)
         while not self._over():
             now = time.monotonic()
+            self._look(now)
             decision = ladder.decide(self._snapshot(), now, self.budgets)
             if decision.action != ladder.WAIT:
                 self._act(decision, now)
@@ -157,8 +158,18 @@ class Watch:
                 _grow(fd)
         return True
 
+    def _look(self, now: float) -> None:
+        """Phases that the child noted; its clock is ours."""
+        if self.child.beats is not None:
+            for message in self.child.beats.read():
+                at = message.get("at")
+                at = min(max(at, self.started), now) if isinstance(at, float) else now
+                self.last_beat = max(self.last_beat, at)
+                self.phases.append((str(message.get("name", "")), at - self.started))
+
     def _frames(self, data: bytes) -> None:
         now = time.monotonic()
+        self._look(now)
         for message in self.child.decoder.feed(data):
             self.last_beat = now
             kind = message.get("t")
@@ -190,6 +201,7 @@ class Watch:
                     self._frames(data)
                 else:
                     self._rings[fd].feed(data)
+        self._look(time.monotonic())
 
     # -- the end ----------------------------------------------------------------------------------
 

@@ -188,7 +188,7 @@ class Zygote:
         """A new child: forked with torch in it, or (``--bare``) forked and exec'd as a fresh interpreter."""
         sys.stdout.flush()
         sys.stderr.flush()
-        made = fork_child(self._fresh if self.options.bare else child_module.serve)
+        made = fork_child(self._fresh) if self.options.bare else fork_child(child_module.serve, notes=True)
         self.bystanders.add(made.pid)
         return made
 

@@ -81,6 +81,7 @@ class Lane:
         self._failed: dict[str, list[Attempt]] = {}
         self._keys: dict[tuple[Any, ...], str] = {}
         self._devices: dict[tuple[str, str], dict[str, Any]] = {}
+        self._machine = target_linux.memory_total()
         self._steered = ("", 0)  # key of the last look ahead, and cases since
 
     # -- what callers use -------------------------------------------------------------------------
@@ -301,9 +302,8 @@ class Lane:
             limits["DATA"] = self._options.memory
         elif device == "cpu":
             # GPU runtimes map far more than they use; there only the kernel's OOM killer guards the machine.
-            total = target_linux.memory_total()
-            if total is not None:
-                limits["DATA"] = int(total * _MEMORY_SHARE)
+            if self._machine is not None:
+                limits["DATA"] = int(self._machine * _MEMORY_SHARE)
         return limits
 
 
