@@ -1,9 +1,10 @@
 """Kills the runner with SIGKILL at random moments, resumes, and counts what was lost: it should be nothing.
 
-    python benchmarks/kill_resume.py [--kills 300] [--cases 60] [--seed 1]
+    python benchmarks/kill_resume.py [--kills 300] [--cases 60] [--seed 1] [--isolation batch] [--workers 2]
 
-For every kill: no process may be left two seconds later, the resumed run must have exactly one row per planned
-case, all of them passed, and the case that was in flight must show its `lost` attempt besides the good one.
+For every kill: no process and no control group may be left two seconds later, the resumed run must have exactly one
+row per planned case, all of them passed, and the case that was in flight must show its `lost` attempt besides the good
+one.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+
+from rmcp_torch import cgroup
 
 MATRIX = """rmcp: 1
 name: kills
@@ -47,6 +50,12 @@ def with_token(token: str) -> list[int]:
     return found
 
 
+def pens_of(pid: int) -> list[str]:
+    """Control groups that a runner made and nobody removed."""
+    place = cgroup.base(os.environ)
+    return [name for name in os.listdir(place) if f"-{pid}-" in name and name.startswith("rmcp-")] if place else []
+
+
 def one_kill(folder: Path, after_s: float, number: int, options: list[str]) -> Counter[str]:
     """Run, kill after ``after_s`` seconds, resume; what was seen, as counts (problems begin with '!')."""
     seen: Counter[str] = Counter()
@@ -63,8 +72,10 @@ def one_kill(folder: Path, after_s: float, number: int, options: list[str]) -> C
         runner.send_signal(signal.SIGKILL)
         runner.wait(10)
     give_up = time.monotonic() + 2.0
-    while (left := with_token(token)) and time.monotonic() < give_up:
+    while ((left := with_token(token)) or pens_of(runner.pid)) and time.monotonic() < give_up:
         time.sleep(0.02)
+    if pens_of(runner.pid):
+        seen["! control groups left after 2 s"] += 1
     if left:
         seen["! processes left after 2 s"] += len(left)
     if not (out / "latest").exists():
@@ -106,6 +117,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=300)
     parser.add_argument("--cases", type=int, default=60)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--isolation", default="fork", help="fork, batch or exec")
     parser.add_argument("--workers", default="", help="also give -n to pytest")
     options = parser.parse_args()
     rng = random.Random(options.seed)
@@ -115,6 +127,7 @@ def main() -> None:
         values = ", ".join(f"i{number}: {{}}" for number in range(options.cases))
         (folder / "kills.yaml").write_text(MATRIX.format(values=values))
         extra = ["-n", options.workers] if options.workers else []
+        extra.append(f"--rmcp-isolation={options.isolation}")
         started = time.monotonic()
         subprocess.run(
             pytest_words("--rmcp-matrix=kills.yaml", f"--rmcp-out={folder / 'whole'}", *extra), cwd=folder,
@@ -123,7 +136,7 @@ def main() -> None:
         whole = time.monotonic() - started
         for number in range(options.kills):
             total += one_kill(folder, rng.uniform(0.1, whole), number, extra)
-    print(f"{options.kills} kills in runs of {options.cases} cases of {whole:.1f} s each")
+    print(f"{options.kills} kills in runs of {options.cases} cases of {whole:.1f} s each, {options.isolation} isolation")
     for what, count in sorted(total.items()):
         print(f"{count:6}  {what}")
     sys.exit(any(what.startswith("!") for what in total))

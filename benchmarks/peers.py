@@ -3,7 +3,8 @@
     python benchmarks/peers.py [--tools rmcp,forked] [--faults sigsegv,flood] [--keep DIR] [--json FILE]
 
 Every tool gets a virtual environment of its own. Every fault of tests/integration/faults runs alone between two
-healthy tests under every tool; a watchdog ends what never ends. Then 60 healthy tests are timed.
+healthy tests under every tool; a watchdog ends what never ends. Then healthy tests are timed (`--faults none`: only
+that).
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 FAULTS = REPOSITORY / "tests" / "integration" / "faults"
 _INSTALL_S = 300.0  # one pip install
 _WATCHDOG_S = 25.0  # for one fault file: a 5 s hang, start-up, and patience
-_HEALTHY = 60  # tests of the timing
+_HEALTHY = 60  # tests of the timing where each gets a fresh interpreter
+_HEALTHY_FORKED = 600  # and where they do not: what one costs must stand out from the noise of a start
 _PATIENCE_S = 300.0  # for the timing: 60 fresh interpreters on a busy machine
 
 
@@ -40,6 +42,7 @@ class Tool:
 
     install: tuple[str, ...]
     options: tuple[str, ...]
+    healthy: int = _HEALTHY_FORKED
 
 
 TOOLS = {
@@ -50,8 +53,8 @@ TOOLS = {
         ("pytest==9.1.1", "pytest-isolate"), ("--isolate", "--isolate-timeout=5", f"--isolate-mem-limit={2 * 1024**3}")
     ),
     # These two pay a fresh interpreter per test out of their timeout.
-    "isolated": Tool(("pytest", "pytest-isolated"), ("--isolated", "--isolated-timeout=8")),
-    "fkit": Tool(("pytest", "pytest-fkit"), ("--fkit", "--fkit-mode=isolate", "--fkit-timeout=8")),
+    "isolated": Tool(("pytest", "pytest-isolated"), ("--isolated", "--isolated-timeout=8"), _HEALTHY),
+    "fkit": Tool(("pytest", "pytest-fkit"), ("--fkit", "--fkit-mode=isolate", "--fkit-timeout=8"), _HEALTHY),
     "xdist": Tool(("pytest", "pytest-xdist", "pytest-timeout"), ("-n2", "--timeout=5")),
 }
 
@@ -204,7 +207,7 @@ def judge(name: str, junit: Path, wall: float, hung: bool, left: int) -> Cell:
 def milliseconds(python: Path, tool: Tool, folder: Path) -> tuple[float, float]:
     """Milliseconds of wall and of processor time of one more healthy test that does nothing; nan: never ended."""
     best = []
-    for number in (1, _HEALTHY):
+    for number in (1, tool.healthy):
         file = folder / f"test_healthy_{number}.py"
         file.write_text("".join(f"def test_{index}(): pass\n" for index in range(number)))
         tries = []
@@ -215,7 +218,7 @@ def milliseconds(python: Path, tool: Tool, folder: Path) -> tuple[float, float]:
                 return math.nan, math.nan
             tries.append((wall, _children_cpu() - before))
         best.append([min(values) for values in zip(*tries, strict=True)])
-    wall_ms, cpu_ms = ((many - one) / (_HEALTHY - 1) * 1000 for one, many in zip(*best, strict=True))
+    wall_ms, cpu_ms = ((many - one) / (tool.healthy - 1) * 1000 for one, many in zip(*best, strict=True))
     return wall_ms, cpu_ms
 
 

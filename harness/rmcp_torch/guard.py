@@ -13,6 +13,7 @@ import time
 from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 from rmcp_torch import ladder, linux
+from rmcp_torch.cgroup import Pen
 from rmcp_torch.forking import Child
 from rmcp_torch.ring import Ring
 
@@ -28,8 +29,16 @@ _STACK_BYTES = 256 * 1024  # of a faulthandler dump
 class Watch:
     """One case in one child, from its start to the reaping (or, with ``keep``, to the end of the case)."""
 
-    def __init__(self, child: Child, budgets: ladder.Budgets, bystanders: Set[int], keep: bool = False) -> None:
+    def __init__(
+        self,
+        child: Child,
+        budgets: ladder.Budgets,
+        bystanders: Set[int],
+        keep: bool = False,
+        pen: Optional[Pen] = None,
+    ) -> None:
         self.child = child
+        self.pen = pen  # ours and our children's, where there are control groups
         self.budgets = budgets
         self.keep = keep
         self.bystanders = bystanders  # other children of ours, not part of this case
@@ -122,6 +131,8 @@ class Watch:
             self._send(signal.SIGTERM, since)
         elif decision.action == ladder.KILL:
             linux.kill_tree(pid, signal.SIGKILL)
+            if self.pen is not None:
+                self.pen.kill_others(self.bystanders)
             self.sent.append(("SIGKILL", since))
         elif decision.action == ladder.ABANDON:
             self.tasks = linux.tasks_of(pid)
@@ -230,6 +241,8 @@ class Watch:
         while rest and time.monotonic() < give_up:
             for pid in rest:
                 linux.kill_tree(pid, signal.SIGKILL)
+            if self.pen is not None:
+                self.pen.kill_others(self.bystanders)
             time.sleep(0.002)
             rest = self._strangers(mine)
         # Those that even SIGKILL does not end (state D) stay ours; do not meet them again at the next case.

@@ -21,6 +21,7 @@ from typing import Any, Dict, List, NoReturn, Optional, Set
 
 from rmcp_torch import child as child_module
 from rmcp_torch import ladder, linux
+from rmcp_torch.cgroup import Pen
 from rmcp_torch.forking import Child, ChildEnds, fork_child
 from rmcp_torch.frames import Decoder, encode
 from rmcp_torch.guard import Watch
@@ -55,6 +56,7 @@ class Zygote:
         self.baseline_threads = 1
         self.import_error: Optional[Dict[str, str]] = None
         self.scratch = ""
+        self.pen: Optional[Pen] = Pen(options.cgroup) if options.cgroup else None
         self.clean = ""  # a scratch folder that the case before left as it found it
 
     # -- control stream ---------------------------------------------------------------------------
@@ -91,6 +93,8 @@ class Zygote:
     def run(self) -> int:
         """Hello, then one job after the other until the runner says quit or is gone."""
         linux.become_subreaper()
+        if self.pen is not None and not self.pen.enter():
+            self.pen = None
         started = time.monotonic()
         if not self.options.bare:
             # Dying with the runner covers the one time that we do not listen: a hanging import.
@@ -166,6 +170,10 @@ class Zygote:
             linux.kill_quietly(pid, signal.SIGKILL)
         if self.scratch:
             shutil.rmtree(self.scratch, ignore_errors=True)
+        if self.pen is not None:
+            self.pen.kill_others(())
+            if self.orphaned and self.pen.leave():  # else the runner removes it
+                self.pen.remove()
 
     # -- jobs -------------------------------------------------------------------------------------
 
@@ -250,7 +258,8 @@ class Zygote:
         budgets = ladder.Budgets(**message["budgets"])
         cwd = self._folder(str(message["job"]))
         before = os.lstat(cwd)
-        watch = Watch(child, budgets, self.bystanders, keep)
+        watch = Watch(child, budgets, self.bystanders, keep, self.pen)
+        killed_before = self.pen.oom_kills() if self.pen is not None else 0
         child.cases += 1
         child.command({**message["case"], "cwd": cwd, "keep": keep})
         wanted = message.get("more") and not keep and self.spare is None and not self.options.bare
@@ -263,6 +272,8 @@ class Zygote:
             self.bystanders.add(child.pid)
         else:
             child.close()
+        if self.pen is not None:
+            evidence["oom_kills"] = self.pen.oom_kills() - killed_before
         self.send({"t": "attempt", "job": message["job"], "evidence": evidence})
         if evidence["reaped"] and not evidence["leaked"]:
             self._keep_or_remove(cwd, before)
@@ -304,5 +315,6 @@ def main(argv: List[str]) -> int:
     parser.add_argument("--control", required=True, help="descriptor of the control socket, or stdio")
     parser.add_argument("--import", dest="module", default="torch", help="module to import before forking")
     parser.add_argument("--bare", action="store_true", help="import nothing; exec a fresh interpreter per case")
+    parser.add_argument("--cgroup", default="", help="pen to live in, see rmcp_torch.cgroup")
     parser.add_argument("--warm", action="append", default=[], help="workload whose module is imported before forking")
     return Zygote(parser.parse_args(argv)).run()
