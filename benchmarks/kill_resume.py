@@ -29,6 +29,7 @@ defaults: {{workload: noop, device: cpu, timeout: {{case: 30s, silent: 20s}}}}
 axes:
   i: {{values: {{{values}}}}}
 """
+_EARLY = 0.9  # of the time until a run begins: what is killed earlier has nothing to lose
 TOKEN = "KILL_RESUME_TOKEN"
 
 
@@ -54,6 +55,20 @@ def pens_of(pid: int) -> list[str]:
     """Control groups that a runner made and nobody removed."""
     place = cgroup.base(os.environ)
     return [name for name in os.listdir(place) if f"-{pid}-" in name and name.startswith("rmcp-")] if place else []
+
+
+def unharmed(folder: Path, options: list[str]) -> tuple[float, float]:
+    """Seconds until the run directory is there, and until the end, of a run that nobody kills."""
+    out = folder / "whole"
+    started = time.monotonic()
+    words = pytest_words("--rmcp-matrix=kills.yaml", f"--rmcp-out={out}", *options)
+    runner = subprocess.Popen(words, cwd=folder, stdout=subprocess.DEVNULL)
+    while not (out / "latest").exists() and runner.poll() is None:
+        time.sleep(0.005)
+    begun = time.monotonic() - started
+    if runner.wait(300) != 0:
+        sys.exit("the run that nobody kills failed")
+    return begun, time.monotonic() - started
 
 
 def one_kill(folder: Path, after_s: float, number: int, options: list[str]) -> Counter[str]:
@@ -128,15 +143,13 @@ def main() -> None:
         (folder / "kills.yaml").write_text(MATRIX.format(values=values))
         extra = ["-n", options.workers] if options.workers else []
         extra.append(f"--rmcp-isolation={options.isolation}")
-        started = time.monotonic()
-        subprocess.run(
-            pytest_words("--rmcp-matrix=kills.yaml", f"--rmcp-out={folder / 'whole'}", *extra), cwd=folder,
-            stdout=subprocess.DEVNULL, timeout=300, check=True,
-        )  # fmt: skip
-        whole = time.monotonic() - started
+        begun, whole = unharmed(folder, extra)
         for number in range(options.kills):
-            total += one_kill(folder, rng.uniform(0.1, whole), number, extra)
-    print(f"{options.kills} kills in runs of {options.cases} cases of {whole:.1f} s each, {options.isolation} isolation")
+            total += one_kill(folder, rng.uniform(_EARLY * begun, whole), number, extra)
+            if number % 10 == 9:
+                print(number + 1, dict(total), file=sys.stderr, flush=True)
+    level = options.isolation + (f" -n{options.workers}" if options.workers else "")
+    print(f"{options.kills} kills in runs of {options.cases} cases, {level}: {whole:.1f} s each, from {begun:.1f} s on")
     for what, count in sorted(total.items()):
         print(f"{count:6}  {what}")
     sys.exit(any(what.startswith("!") for what in total))
