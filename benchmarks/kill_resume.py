@@ -1,10 +1,11 @@
-"""Kills the runner with SIGKILL at random moments, resumes, and counts what was lost: it should be nothing.
+"""Kills the runner with SIGKILL at random points, resumes, and counts what was lost: it should be nothing.
 
     python benchmarks/kill_resume.py [--kills 300] [--cases 60] [--seed 1] [--isolation batch] [--workers 2]
 
-For every kill: no process and no control group may be left two seconds later, the resumed run must have exactly one
-row per planned case, all of them passed, and the case that was in flight must show its `lost` attempt besides the good
-one.
+The point is a random number of cases that were started, and a random part of a case's time after that: a point in
+time alone would often miss the run, because machines are noisy. For every kill: no process and no control group may
+be left two seconds later, the resumed run must have exactly one row per planned case, all of them passed, and the
+case that was in flight must show its `lost` attempt besides the good one.
 """
 
 from __future__ import annotations
@@ -29,7 +30,6 @@ defaults: {{workload: noop, device: cpu, timeout: {{case: 30s, silent: 20s}}}}
 axes:
   i: {{values: {{{values}}}}}
 """
-_EARLY = 0.9  # of the time until a run begins: what is killed earlier has nothing to lose
 TOKEN = "KILL_RESUME_TOKEN"
 
 
@@ -71,8 +71,18 @@ def unharmed(folder: Path, options: list[str]) -> tuple[float, float]:
     return begun, time.monotonic() - started
 
 
-def one_kill(folder: Path, after_s: float, number: int, options: list[str]) -> Counter[str]:
-    """Run, kill after ``after_s`` seconds, resume; what was seen, as counts (problems begin with '!')."""
+def wait_for(runner: subprocess.Popen[bytes], out: Path, starts: int) -> None:
+    """Until the journals of the run hold this many STARTs (0: until there is a run), or the runner is gone."""
+    give_up = time.monotonic() + 120.0
+    while runner.poll() is None and time.monotonic() < give_up:
+        journals = list((out / "latest" / "journal").glob("*.jsonl"))
+        if sum(path.read_bytes().count(b'"kind":"start"') for path in journals) >= starts and (out / "latest").exists():
+            return
+        time.sleep(0.001)
+
+
+def one_kill(folder: Path, starts: int, later_s: float, number: int, options: list[str]) -> Counter[str]:
+    """Run, kill ``later_s`` seconds after so many STARTs, resume; what was seen as counts, problems with a '!'."""
     seen: Counter[str] = Counter()
     token = f"{os.getpid()}-{number}"
     environment = {**os.environ, TOKEN: token}
@@ -80,8 +90,9 @@ def one_kill(folder: Path, after_s: float, number: int, options: list[str]) -> C
     words = pytest_words("--rmcp-matrix=kills.yaml", f"--rmcp-out={out}", *options)
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     runner = subprocess.Popen(words, cwd=folder, env=environment, **quiet)
+    wait_for(runner, out, starts)
     try:
-        runner.wait(after_s)
+        runner.wait(later_s)
         seen["finished before the kill"] += 1
     except subprocess.TimeoutExpired:
         runner.send_signal(signal.SIGKILL)
@@ -144,8 +155,9 @@ def main() -> None:
         extra = ["-n", options.workers] if options.workers else []
         extra.append(f"--rmcp-isolation={options.isolation}")
         begun, whole = unharmed(folder, extra)
+        per_case = (whole - begun) / options.cases
         for number in range(options.kills):
-            total += one_kill(folder, rng.uniform(_EARLY * begun, whole), number, extra)
+            total += one_kill(folder, rng.randint(0, options.cases), rng.uniform(0.0, per_case), number, extra)
             if number % 10 == 9:
                 print(number + 1, dict(total), file=sys.stderr, flush=True)
     level = options.isolation + (f" -n{options.workers}" if options.workers else "")
