@@ -114,8 +114,9 @@ def one_kill(folder: Path, starts: int, later_s: float, number: int, options: li
         seen[f"! resume ended with {resumed.returncode}"] += 1
         print(resumed.stdout[-2000:], resumed.stderr[-1000:], file=sys.stderr)
     if pens:
-        swept = not pens_of(runner.pid)
-        seen["empty control groups swept by the resume" if swept else "! control groups left"] += len(pens)
+        swept, idle = not pens_of(runner.pid), resumed.returncode == 5
+        word = "swept by the resume" if swept else "left for the next run" if idle else "left"
+        seen[f"{'' if swept or idle else '! '}empty control groups {word}"] += len(pens)
     exported = subprocess.run(
         [sys.executable, "-m", "rmcp.cli", "export", str((out / "latest").resolve()), "--format", "jsonl"],
         cwd=folder, capture_output=True, text=True, timeout=60, check=True,

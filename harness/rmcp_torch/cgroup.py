@@ -27,6 +27,7 @@ _KILL_S = 1.0  # for a kernel without cgroup.kill (before 5.14): rounds of signa
 _REMOVE_S = 1.0  # a group can be removed when its last process is gone, some milliseconds after the kill
 _ROUND_S = 0.002
 _numbers = itertools.count(1)
+_swept: Set[str] = set()  # places that this process has looked through
 
 
 def find_base(mounts: str, groups: str) -> Optional[str]:
@@ -55,6 +56,17 @@ def base(environ: Mapping[str, str]) -> Optional[str]:
         place = find_base(linux.read("/proc/self/mountinfo"), linux.read("/proc/self/cgroup"))
     usable = place is not None and os.access(place, os.W_OK) and os.access(place + "/cgroup.procs", os.W_OK)
     return place if usable else None
+
+
+def new_pen(environ: Mapping[str, str]) -> Optional[Pen]:
+    """A pen where one can be made here, else None. The first call in a process sweeps."""
+    place = base(environ)
+    if place is None:
+        return None
+    if place not in _swept:
+        _swept.add(place)
+        sweep(place)
+    return Pen.make(place)
 
 
 def owner_alive(name: str) -> Optional[bool]:

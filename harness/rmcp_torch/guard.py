@@ -131,12 +131,19 @@ class Watch:
             self._send(signal.SIGTERM, since)
         elif decision.action == ladder.KILL:
             linux.kill_tree(pid, signal.SIGKILL)
-            if self.pen is not None:
-                self.pen.kill_others(self.bystanders)
+            self._kill_pen()
             self.sent.append(("SIGKILL", since))
         elif decision.action == ladder.ABANDON:
             self.tasks = linux.tasks_of(pid)
             self.abandoned = True
+
+    def _kill_pen(self) -> None:
+        """Everything in the pen but ourselves, other children of ours, and what those have started."""
+        if self.pen is not None:
+            spared = set(self.bystanders)
+            for pid in self.bystanders:
+                spared.update(linux.descendants(pid))
+            self.pen.kill_others(spared)
 
     def _send(self, signum: int, since: float) -> None:
         self.sent.append((linux.signal_name(signum), since))
@@ -241,8 +248,7 @@ class Watch:
         while rest and time.monotonic() < give_up:
             for pid in rest:
                 linux.kill_tree(pid, signal.SIGKILL)
-            if self.pen is not None:
-                self.pen.kill_others(self.bystanders)
+            self._kill_pen()
             time.sleep(0.002)
             rest = self._strangers(mine)
         # Those that even SIGKILL does not end (state D) stay ours; do not meet them again at the next case.

@@ -172,7 +172,7 @@ class Zygote:
             shutil.rmtree(self.scratch, ignore_errors=True)
         if self.pen is not None:
             self.pen.kill_others(())
-            if self.orphaned and self.pen.leave():  # else the runner removes it
+            if self.pen.leave():  # the runner may be gone, or be killed before it comes to this
                 self.pen.remove()
 
     # -- jobs -------------------------------------------------------------------------------------

@@ -210,3 +210,42 @@ def test_the_kernels_word_makes_it_out_of_memory(tmp_path: Path) -> None:
     assert (after.memory_limited, after.result) == (False, True)
     assert cgroup.Pen(str(pen)).limit(500)
     assert (pen / "memory.max").read_text().startswith("1500")
+
+
+@needs_groups
+def test_an_isolated_test_and_its_neighbours(tmp_path: Path) -> None:
+    """A test that leaves the hopper behind costs itself a warning; the server of a wider fixture lives on."""
+    assert BASE is not None
+    (tmp_path / "hopper.py").write_text(HOPPER)
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "test_it.py").write_text(
+        "import os, subprocess, sys, time\n"
+        "import pytest\n"
+        "sys.path.insert(0, os.path.dirname(__file__))\n"
+        "import hopper\n"
+        "@pytest.fixture(scope='session')\n"
+        "def server(tmp_path_factory):\n"
+        "    place = tmp_path_factory.mktemp('server') / 'pid'\n"
+        "    script = f'sleep 60 & echo $! > {place}.new; mv {place}.new {place}; wait'\n"
+        "    shell = subprocess.Popen(['sh', '-c', script])\n"
+        "    while not place.exists(): time.sleep(0.01)\n"
+        "    yield int(place.read_text())\n"
+        "    shell.kill()\n"
+        "def test_before(server): os.kill(server, 0)\n"
+        "def test_hops(server, tmp_path): hopper.run(None, os.environ['MARK'], 20)\n"
+        "@pytest.mark.rmcp_isolated(timeout=1)\n"
+        "def test_hangs(server): time.sleep(60)\n"
+        "def test_after(server): os.kill(server, 0)\n"
+    )
+    mark = tmp_path / "mark"
+    words = [sys.executable, "-m", "pytest", "-q", "-rA", "-p", "no:cacheprovider", "--rmcp-isolate", "test_it.py"]
+    environment = {**os.environ, "MARK": str(mark)}
+    runner = subprocess.Popen(words, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
+    out, _ = runner.communicate(timeout=120)
+    found = dict(line.split()[1::-1] for line in out.splitlines() if line.startswith(("PASSED ", "FAILED ")))
+    short = {name.partition("::")[2]: word for name, word in found.items()}
+    assert short == {
+        "test_before": "PASSED", "test_hops": "PASSED", "test_hangs": "FAILED", "test_after": "PASSED",
+    }, out  # fmt: skip
+    assert not moves(mark)
+    assert [name for name in os.listdir(BASE) if f"-{runner.pid}-" in name] == []

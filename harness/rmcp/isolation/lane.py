@@ -82,7 +82,6 @@ class Lane:
         self._failed: dict[str, list[Attempt]] = {}
         self._keys: dict[tuple[Any, ...], str] = {}
         self._devices: dict[tuple[str, str], dict[str, Any]] = {}
-        self._groups: str | None = None  # where pens are made; "" nowhere, None not looked yet
         self._machine = target_linux.memory_total()
         self._steered = ("", 0)  # key of the last look ahead, and cases since
 
@@ -182,20 +181,13 @@ class Lane:
             else:
                 options += [word for name in workloads if ":" not in name for word in ("--warm", name)]
             # An engine keeps a container in groups of its own.
-            pen = self._pen() if plan.control == "fd" else None
+            pen = cgroup.new_pen(os.environ) if plan.control == "fd" else None
             return ZygoteProcess(
                 plan.argv, plan.env, options=options, control=plan.control, stop=_container_stop(plan), pen=pen
             )
         except (OSError, UserError) as error:
             name = case.runtime.python or case.runtime.image or "this interpreter"
             raise StartFailed(Attempt(harness=f"could not start {name}: {error}", level=level)) from error
-
-    def _pen(self) -> cgroup.Pen | None:
-        if self._groups is None:
-            self._groups = cgroup.base(os.environ) or ""
-            if self._groups:
-                cgroup.sweep(self._groups)
-        return cgroup.Pen.make(self._groups) if self._groups else None
 
     def _seat(self, key: str, case: Case, level: str) -> _Seat:
         if key not in self._seats:
