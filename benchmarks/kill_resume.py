@@ -35,7 +35,10 @@ TOKEN = "KILL_RESUME_TOKEN"
 
 def pytest_words(*options: str) -> list[str]:
     """The command that runs a matrix."""
-    return [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options]
+    plugins = ["-p", "rmcp.plugin", "-p", "no:cacheprovider"]
+    if "-n" in options:
+        plugins += ["-p", "xdist.plugin"]
+    return [sys.executable, "-m", "pytest", "-q", *plugins, *options]
 
 
 def with_token(token: str) -> list[int]:
@@ -149,6 +152,7 @@ def main() -> None:
     parser.add_argument("--isolation", default="fork", help="fork, batch or exec")
     parser.add_argument("--workers", default="", help="also give -n to pytest")
     options = parser.parse_args()
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # others cost a second per start
     rng = random.Random(options.seed)
     total: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as name:

@@ -241,7 +241,7 @@ def table(columns: list[Column], names: list[str]) -> str:
             word = cell.end if cell.end in ("ok", "neighbour") else cell.end.upper()
             marks = {"name": "N", "number": "#", "": "-"}[cell.signal] if "signal" in expected else ""
             marks += short[cell.stderr] if "stderr" in expected else ""
-            row.append(f"{word} {marks}{' L' if cell.leaked else ''}".strip())
+            row.append(" ".join(filter(None, (word, marks, "L" if cell.leaked else ""))))
         lines.append(f"| {name} | " + " | ".join(row) + " |")
     sums = {
         "versions": lambda c: c.versions,
