@@ -2,7 +2,7 @@
 given to the kernel at once (a killed runner keeps it) and is on disk, at the latest, with the next START.
 
 In a batch one sync serves several cases: an `ahead` line that names them is on disk before the first is handed
-out, and their own lines follow at the latest after ``_UNSYNCED_S``.
+out, and their own lines follow with the next sync, which no case that begins ``_UNSYNCED_S`` later goes without.
 
 No pydantic, no buffering layer: one line costs a few tens of microseconds, and the fsync what the disk asks.
 """
@@ -24,7 +24,7 @@ from rmcp.runs.identity import boot_id, host_tag
 from rmcp.runs.model import RUN_FORMAT, AttemptRecord
 
 _MAX_NAMES = 1000  # journals of one writer name in one run; more means that something loops
-_UNSYNCED_S = 1.0  # of a batch's lines that a machine which dies may forget; a batch runs hundreds of cases in it
+_UNSYNCED_S = 1.0  # no case of a batch begins later than this after a sync; a batch runs hundreds of cases in it
 _COMMON = frozenset({"v", "seq", "writer", "mono", "wall", "kind"})
 
 
