@@ -5,7 +5,8 @@
 All figures are taken in turn within one run, the floor before and after, because machines are shared and
 noisy: read the ratios. The floor is a loop in one process that imported torch: fork, the same convolution
 forward and backward with one thread, waitpid. It checks no numbers, keeps no journal and would hang with its
-first case.
+first case. In-process is the same workload with its reference and its comparison, case after case in one
+process without pytest: what `batch` costs beyond it is the price of a journal, a guard and a report per case.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import resource
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 FLOOR = """
@@ -41,6 +44,24 @@ def loop(work, count):
 count = int(sys.argv[1])
 loop(case, 5)
 print(loop(lambda: None, count), loop(case, count))
+"""
+
+INPROCESS = """
+import sys, time
+import torch
+from rmcp_torch.context import Context
+from rmcp_torch.workloads import registry
+torch.set_num_threads(1)
+args = dict(n=1, c=3, h=32, w=32, k=16, kernel=3, padding=1, direction="backward")
+def case(seed):
+    registry.resolve("conv2d")(Context("cpu", seed, lambda message: None), **args)
+for seed in range(10):
+    case(seed)
+count = int(sys.argv[1])
+wall, cpu = time.perf_counter(), time.process_time()
+for seed in range(10, 10 + count):
+    case(seed)
+print((time.perf_counter() - wall) / count * 1e3, (time.process_time() - cpu) / count * 1e3)
 """
 
 # VmHWM and not ru_maxrss, which counts the largest child as well.
@@ -90,6 +111,16 @@ axes:
 """
 
 
+@dataclass(frozen=True)
+class Cost:
+    """Milliseconds of wall and of processor time per further case; the whole run in s; pytest's peak in MB."""
+
+    ms: float
+    cpu_ms: float
+    whole_s: float
+    peak_mb: float
+
+
 def values(count: int) -> str:
     """``count`` axis values that differ in nothing but their seed."""
     return ", ".join(f"i{number}: {{seed: {number}}}" for number in range(count))
@@ -108,6 +139,15 @@ def floor(count: int) -> tuple[float, float]:
     return float(bare), float(conv)
 
 
+def in_process(count: int) -> tuple[float, float]:
+    """(wall, processor) milliseconds per case of the workload in one process."""
+    words = [sys.executable, "-W", "ignore", "-c", INPROCESS, str(count)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1] / "harness")}
+    out = subprocess.run(words, capture_output=True, check=True, env=environment)
+    wall, cpu = out.stdout.split()
+    return float(wall), float(cpu)
+
+
 def fresh(count: int) -> float:
     """Milliseconds of one fresh interpreter that imports torch and convolves."""
     started = time.perf_counter()
@@ -116,25 +156,34 @@ def fresh(count: int) -> float:
     return (time.perf_counter() - started) / count * 1e3
 
 
-def matrix_run(folder: Path, text: str, *options: str) -> tuple[float, float]:
-    """Wall seconds of a pytest run and the peak memory of pytest's own process in MB."""
+def matrix_run(folder: Path, text: str, *options: str) -> tuple[float, float, float]:
+    """Wall seconds and processor seconds of a pytest run with all below it, and pytest's own peak memory in MB."""
     file = folder / "overhead.yaml"
     file.write_text(text)
-    started = time.perf_counter()
+    started, before = time.perf_counter(), _children_cpu()
     words = [sys.executable, "-m", "pytest", f"--rmcp-matrix={file}", "-q", "-p", "no:cacheprovider"]
     (folder / "conftest.py").write_text(PEAK)
-    out = subprocess.run([*words, *options], cwd=folder, capture_output=True, text=True, timeout=3600)
-    wall = time.perf_counter() - started
-    if out.returncode != 0:
-        sys.exit(f"the run failed with {out.returncode}:\n{out.stdout[-3000:]}\n{out.stderr[-3000:]}")
-    return wall, int(re.findall(r"peak (\d+) kB", out.stdout)[-1]) / 1024
+    log = folder / "out.txt"
+    with log.open("wb") as file:  # no pipe: its reader would wake up for every letter that pytest prints
+        status = subprocess.run([*words, *options], cwd=folder, stdout=file, stderr=file, timeout=3600).returncode
+    wall, cpu = time.perf_counter() - started, _children_cpu() - before
+    out = log.read_text(errors="replace")
+    if status != 0:
+        sys.exit(f"the run failed with {status}:\n{out[-3000:]}")
+    return wall, cpu, int(re.findall(r"peak (\d+) kB", out)[-1]) / 1024
 
 
-def per_case(folder: Path, make: str, count: int, *options: str) -> tuple[float, float, float]:
-    """(ms per further case, whole wall s, peak MB): the second run takes the start-up out."""
+def _children_cpu() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def per_case(folder: Path, make: str, count: int, *options: str) -> Cost:
+    """What one further case costs: the second run takes the start-up out."""
     small = matrix_run(folder, make.format(values=values(10)), *options)
     large = matrix_run(folder, make.format(values=values(count)), *options)
-    return (large[0] - small[0]) / (count - 10) * 1e3, *large
+    wall_ms, cpu_ms = ((many - few) / (count - 10) * 1e3 for few, many in zip(small[:2], large[:2], strict=True))
+    return Cost(wall_ms, cpu_ms, large[0], large[2])
 
 
 def main() -> None:
@@ -153,27 +202,36 @@ def main() -> None:
         bare, first = floor(100)
         runs: dict[str, tuple[str, ...]] = {"fork": (), "-n2": ("-n", "2")}
         runs |= {level: (f"--rmcp-isolation={level}",) for level in ("batch", "exec")}
-        measured = {}
+        measured: dict[str, Cost] = {}
+        alone_before = in_process(options.cases)
         for level in filter(None, options.levels.split(",")):
             count = options.cases if level != "exec" else 20
             measured[level] = per_case(folder, CONV, count, *runs[level])
+        alone_after = in_process(options.cases)
+        inside, inside_cpu = ((a + b) / 2 for a, b in zip(alone_before, alone_after, strict=True))
         bare_after, last = floor(100)
         base = (first + last) / 2
         bare = (bare + bare_after) / 2
         rows.append(("bare fork", bare, ""))
         rows.append((f"floor: fork + convolution (before {first:.1f}, after {last:.1f})", base, "1.00"))
-        for level, (ms, wall, peak) in measured.items():
-            note = f"{ms / base:.2f}   whole run {wall:.1f} s, runner {peak:.0f} MB"
-            rows.append((f"pytest --rmcp-matrix {level}", ms, note))
+        note = f"before {alone_before[0]:.2f}, after {alone_after[0]:.2f}; processor time {inside_cpu:.2f} ms"
+        rows.append(("in-process: the workload without pytest", inside, note))
+        for level, cost in measured.items():
+            note = (
+                f"{cost.ms / base:.2f} of the floor   {cost.ms - inside:+.2f} ms to in-process "
+                f"(processor time {cost.cpu_ms:.2f}, {cost.cpu_ms - inside_cpu:+.2f} ms)   "
+                f"whole run {cost.whole_s:.1f} s, runner {cost.peak_mb:.0f} MB"
+            )
+            rows.append((f"pytest --rmcp-matrix {level}", cost.ms, note))
         if options.fresh:
-            alone = fresh(options.fresh)
-            rows.append(("one fresh interpreter per case", alone, f"{alone / base:.1f}"))
-            for level, (ms, _, _) in measured.items():
-                rows.append((f"  fresh / {level}", alone / ms, "times"))
+            one = fresh(options.fresh)
+            rows.append(("one fresh interpreter per case", one, f"{one / base:.1f} of the floor"))
+            for level, cost in measured.items():
+                rows.append((f"  fresh / {level}", one / cost.ms, "times"))
         if options.noop:
-            ms, wall, peak = per_case(folder, NOOP, options.noop)
-            note = f"{ms - bare:+.2f} ms to the bare fork, runner {peak:.0f} MB"
-            rows.append((f"{options.noop} do-nothing cases", ms, note))
+            cost = per_case(folder, NOOP, options.noop)
+            note = f"{cost.ms - bare:+.2f} ms to the bare fork, runner {cost.peak_mb:.0f} MB"
+            rows.append((f"{options.noop} do-nothing cases", cost.ms, note))
         if options.plan:
             rows.append(plan(folder, options.plan))
     for label, number, note in rows:

@@ -3,7 +3,8 @@
     python benchmarks/peers.py [--tools rmcp,forked] [--faults sigsegv,flood] [--keep DIR] [--json FILE]
 
 Every tool gets a virtual environment of its own. Every fault of tests/integration/faults runs alone between two
-healthy tests under every tool; a watchdog ends what never ends. Then 60 healthy tests are timed.
+healthy tests under every tool; a watchdog ends what never ends. Then healthy tests are timed (`--faults none`: only
+that).
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ from __future__ import annotations
 import argparse
 import ast
 import json
+import math
 import os
 import re
+import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,7 +31,9 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 FAULTS = REPOSITORY / "tests" / "integration" / "faults"
 _INSTALL_S = 300.0  # one pip install
 _WATCHDOG_S = 25.0  # for one fault file: a 5 s hang, start-up, and patience
-_HEALTHY = 60  # tests of the timing
+_HEALTHY = 60  # tests of the timing where each gets a fresh interpreter
+_HEALTHY_FORKED = 600  # and where they do not: what one costs must stand out from the noise of a start
+_PATIENCE_S = 300.0  # for the timing: 60 fresh interpreters on a busy machine
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,7 @@ class Tool:
 
     install: tuple[str, ...]
     options: tuple[str, ...]
+    healthy: int = _HEALTHY_FORKED
 
 
 TOOLS = {
@@ -46,8 +53,8 @@ TOOLS = {
         ("pytest==9.1.1", "pytest-isolate"), ("--isolate", "--isolate-timeout=5", f"--isolate-mem-limit={2 * 1024**3}")
     ),
     # These two pay a fresh interpreter per test out of their timeout.
-    "isolated": Tool(("pytest", "pytest-isolated"), ("--isolated", "--isolated-timeout=8")),
-    "fkit": Tool(("pytest", "pytest-fkit"), ("--fkit", "--fkit-timeout=8")),
+    "isolated": Tool(("pytest", "pytest-isolated"), ("--isolated", "--isolated-timeout=8"), _HEALTHY),
+    "fkit": Tool(("pytest", "pytest-fkit"), ("--fkit", "--fkit-mode=isolate", "--fkit-timeout=8"), _HEALTHY),
     "xdist": Tool(("pytest", "pytest-xdist", "pytest-timeout"), ("-n2", "--timeout=5")),
 }
 
@@ -69,7 +76,9 @@ class Column:
 
     tool: str
     cells: dict[str, Cell] = field(default_factory=dict)
-    ms_per_case: float = 0.0
+    ms_per_case: float = 0.0  # wall
+    cpu_ms_per_case: float = 0.0  # of the runner and all below it that was waited for
+    versions: str = ""
     trouble: str = ""
 
 
@@ -92,6 +101,13 @@ def prepare(folder: Path, tool: Tool) -> Path:
     return python
 
 
+def versions(python: Path, tool: Tool) -> str:
+    """What really was installed: "pytest 9.1.1, pytest-forked 1.7.5"."""
+    names = [re.split("[=<>]", word)[0] if "/" not in word else "pytest-rmcp" for word in tool.install]
+    code = "import sys, importlib.metadata as m; print(*(f'{n} {m.version(n)}' for n in sys.argv[1:]), sep=', ')"
+    return subprocess.run([python, "-c", code, *names], capture_output=True, text=True, timeout=60).stdout.strip()
+
+
 def living(token: str) -> list[int]:
     """Processes that were started with the token in their environment."""
     found = []
@@ -106,23 +122,29 @@ def living(token: str) -> list[int]:
     return found
 
 
-def run_file(python: Path, tool: Tool, file: Path, folder: Path) -> tuple[float, bool, Path, int]:
+def run_file(
+    python: Path, tool: Tool, file: Path, folder: Path, watchdog_s: float = _WATCHDOG_S
+) -> tuple[float, bool, Path, int]:
     """Wall seconds, whether the watchdog had to bite, JUnit file, processes left behind."""
     token = f"rmcp-peers-{time.time_ns()}"
     junit = folder / "junit.xml"
     junit.unlink(missing_ok=True)
     argv = [
-        str(python), "-m", "pytest", "-q", "-c", os.devnull, "--rootdir", str(folder), "-p", "no:cacheprovider",
-        f"--junitxml={junit}", *tool.options, str(file),
+        str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={junit}", *tool.options, file.name,
     ]  # fmt: skip
+    # The file lies in a folder with a configuration of its own: some tools refuse -c, others lose what is elsewhere.
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    if file.parent != folder:
+        shutil.copy(file, folder)
     environment = {**os.environ, "RMCP_PEERS_TOKEN": token, "PYTHONDONTWRITEBYTECODE": "1"}
+    environment.pop("PYTEST_ADDOPTS", None)
     began = time.monotonic()
     with open(folder / "out.txt", "wb") as out:
         runner = subprocess.Popen(
             argv, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
         )
         try:
-            runner.wait(timeout=_WATCHDOG_S)
+            runner.wait(timeout=watchdog_s)
             hung = False
         except subprocess.TimeoutExpired:
             hung = True
@@ -182,15 +204,27 @@ def judge(name: str, junit: Path, wall: float, hung: bool, left: int) -> Cell:
     return cell
 
 
-def milliseconds(python: Path, tool: Tool, folder: Path) -> float:
-    """Milliseconds of one more healthy test that does nothing."""
-    walls = []
-    for number in (1, _HEALTHY):
+def milliseconds(python: Path, tool: Tool, folder: Path) -> tuple[float, float]:
+    """Milliseconds of wall and of processor time of one more healthy test that does nothing; nan: never ended."""
+    best = []
+    for number in (1, tool.healthy):
         file = folder / f"test_healthy_{number}.py"
         file.write_text("".join(f"def test_{index}(): pass\n" for index in range(number)))
-        best = min(run_file(python, tool, file, folder)[0] for _ in range(2))
-        walls.append(best)
-    return (walls[1] - walls[0]) / (_HEALTHY - 1) * 1000
+        tries = []
+        for _ in range(2):
+            before = _children_cpu()
+            wall, hung, _junit, _left = run_file(python, tool, file, folder, _PATIENCE_S)
+            if hung:
+                return math.nan, math.nan
+            tries.append((wall, _children_cpu() - before))
+        best.append([min(values) for values in zip(*tries, strict=True)])
+    wall_ms, cpu_ms = ((many - one) / (tool.healthy - 1) * 1000 for one, many in zip(*best, strict=True))
+    return wall_ms, cpu_ms
+
+
+def _children_cpu() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def table(columns: list[Column], names: list[str]) -> str:
@@ -207,9 +241,10 @@ def table(columns: list[Column], names: list[str]) -> str:
             word = cell.end if cell.end in ("ok", "neighbour") else cell.end.upper()
             marks = {"name": "N", "number": "#", "": "-"}[cell.signal] if "signal" in expected else ""
             marks += short[cell.stderr] if "stderr" in expected else ""
-            row.append(f"{word} {marks}{' L' if cell.leaked else ''}".strip())
+            row.append(" ".join(filter(None, (word, marks, "L" if cell.leaked else ""))))
         lines.append(f"| {name} | " + " | ".join(row) + " |")
     sums = {
+        "versions": lambda c: c.versions,
         "right": lambda c: f"{sum(cell.end == 'ok' for cell in c.cells.values())} of {len(c.cells)}",
         "runner dead or hung": lambda c: str(sum(cell.end in ("dead", "hung") for cell in c.cells.values())),
         "signal by name": lambda c: _share(c, "signal", "name"),
@@ -218,6 +253,7 @@ def table(columns: list[Column], names: list[str]) -> str:
         "left processes behind": lambda c: str(sum(bool(cell.leaked) for cell in c.cells.values())),
         "wall s of all": lambda c: f"{sum(cell.wall_s for cell in c.cells.values()):.0f}",
         "ms per healthy case": lambda c: f"{c.ms_per_case:.1f}",
+        "CPU ms per healthy case": lambda c: f"{c.cpu_ms_per_case:.1f}",
     }
     for title, count in sums.items():
         lines.append(f"| **{title}** | " + " | ".join(c.trouble or count(c) for c in columns) + " |")
@@ -252,11 +288,12 @@ def main(argv: list[str]) -> int:
             except (subprocess.SubprocessError, OSError) as error:
                 column.trouble = f"not installed: {type(error).__name__}"
                 continue
+            column.versions = versions(python, tool)
             for name in names:
                 wall, hung, junit, left = run_file(python, tool, FAULTS / f"test_{name}.py", folder)
                 column.cells[name] = judge(name, junit, wall, hung, left)
                 print(f"{title:9} {name:22} {column.cells[name]}", file=sys.stderr)
-            column.ms_per_case = milliseconds(python, tool, folder)
+            column.ms_per_case, column.cpu_ms_per_case = milliseconds(python, tool, folder)
             if args.json:
                 args.json.write_text(json.dumps([asdict(each) for each in columns], indent=1))
     print(table(columns, names))

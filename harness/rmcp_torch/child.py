@@ -93,20 +93,20 @@ def run_case(ends: ChildEnds, command: Dict[str, Any]) -> bool:
     error: Optional[Dict[str, str]] = None
     phases: List[str] = ["setup"]
 
-    def send(message: Dict[str, Any]) -> None:
-        if message.get("t") == "phase":
-            phases.append(str(message.get("name")))
-        ends.send(message)
+    def note(message: Dict[str, Any]) -> None:
+        phases.append(str(message.get("name")))
+        ends.note(message)
 
+    device = str(command.get("device") or "cpu")
     try:
         _enter(command)
-        send({"t": "phase", "name": "setup", "at": time.monotonic()})
-        context = Context(command.get("device") or "cpu", int(command.get("seed", 0)), send)
+        note({"t": "phase", "name": "setup", "at": time.monotonic()})
+        context = Context(device, int(command.get("seed", 0)), note)
         workload = _resolve(str(command["workload"]))
         returned = workload(context, **command.get("args", {}))
         if isinstance(returned, dict):
             metrics.update(returned)
-        send({"t": "phase", "name": "sync", "at": time.monotonic()})
+        note({"t": "phase", "name": "sync", "at": time.monotonic()})
         context.synchronize()
     except BaseException as raised:
         error = describe(raised, phases[-1])
@@ -114,7 +114,7 @@ def run_case(ends: ChildEnds, command: Dict[str, Any]) -> bool:
     if context is not None:
         metrics = {**context.metrics, **metrics}
         observed.update(context.observed)
-        if error is None and "torch" in sys.modules and str(command.get("device")) != "cpu":
+        if error is None and "torch" in sys.modules and device != "cpu":
             observed["libraries"] = linux.mapped_libraries(_LIBRARIES)
     spent = error is not None and context is not None and not _answers(context)
     result = {
@@ -217,7 +217,7 @@ def shorten(text: str, limit: int = _TEXT_LIMIT) -> str:
 
 def leave(ends: ChildEnds, command: Dict[str, Any], fresh: bool) -> NoReturn:
     """Tear down like a process would: threads, exit handlers, buffers, and native destructors where they matter."""
-    ends.send({"t": "phase", "name": "exit", "at": time.monotonic()})
+    ends.note({"t": "phase", "name": "exit", "at": time.monotonic()})
     give_up = time.monotonic() + _THREAD_GRACE_S
     for thread in threading.enumerate():
         if thread is not threading.current_thread() and not thread.daemon:

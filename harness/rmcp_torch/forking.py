@@ -7,9 +7,10 @@ import os
 import signal
 import time
 import traceback
-from typing import Any, Callable, Dict, List, NoReturn, Set, Tuple
+from typing import Any, Callable, Dict, List, NoReturn, Optional, Set, Tuple
 
 from rmcp_torch import linux
+from rmcp_torch.beats import Beats
 from rmcp_torch.frames import MARKER_BYTES, Decoder, encode
 
 _HIGH_FD = 230  # private descriptors live up here, away from code that closes or scribbles on low ones
@@ -18,26 +19,35 @@ _CHILD_BROKEN = 71  # EX_OSERR: the child failed before the case; its text is on
 
 
 class ChildEnds:
-    """Descriptors and secret that the child keeps: commands in, frames out, stack dumps."""
+    """Descriptors and secret that the child keeps: commands in, frames out, stack dumps, and where it notes phases."""
 
-    def __init__(self, command_fd: int, result_fd: int, stacks_fd: int, marker: bytes) -> None:
+    def __init__(
+        self, command_fd: int, result_fd: int, stacks_fd: int, marker: bytes, beats: Optional[Beats] = None
+    ) -> None:
         self.command_fd = command_fd
         self.result_fd = result_fd
         self.stacks_fd = stacks_fd
         self.marker = marker
+        self._beats = beats
 
     def send(self, message: Dict[str, Any]) -> None:
-        """Write one frame to the guard."""
+        """Write one frame to the guard, which wakes it."""
         view = memoryview(encode(self.marker, message))
         while view:
             view = view[os.write(self.result_fd, view) :]
+
+    def note(self, message: Dict[str, Any]) -> None:
+        """Leave one message where the guard looks before it decides; sent where there is no such place."""
+        if self._beats is None or not self._beats.write(message):
+            self.send(message)
 
 
 class Child:
     """The guard's ends of one child process."""
 
-    def __init__(self, pid: int, fds: Dict[str, int], marker: bytes) -> None:
+    def __init__(self, pid: int, fds: Dict[str, int], marker: bytes, beats: Optional[Beats] = None) -> None:
         self.pid = pid
+        self.beats = beats
         self.command_w = fds["command"]
         self.result_r = fds["result"]
         self.stdout_r = fds["stdout"]
@@ -59,6 +69,8 @@ class Child:
 
     def close(self) -> None:
         """Give back every descriptor."""
+        if self.beats is not None:
+            self.beats.close()
         for fd in (self.command_w, self.result_r, self.stdout_r, self.stderr_r, self.stacks_fd, self.pidfd):
             if fd >= 0:
                 try:
@@ -85,11 +97,12 @@ def _high(fd: int) -> int:
     return moved
 
 
-def fork_child(entry: Callable[[ChildEnds], NoReturn], close_inherited: bool = True) -> Child:
+def fork_child(entry: Callable[[ChildEnds], NoReturn], close_inherited: bool = True, notes: bool = False) -> Child:
     """Fork a child that owns its descriptors 0, 1 and 2, leads its own session and dies with this process.
 
     ``entry`` runs in the child and never returns. ``close_inherited``: no other descriptor of this process stays
-    open in the child; without it only the guard's own ends are closed, and ``entry`` sees to the rest.
+    open in the child; without it only the guard's own ends are closed, and ``entry`` sees to the rest. ``notes``:
+    the child may note its phases in shared memory (which does not survive an exec).
     Raises OSError when there are no processes or descriptors left.
     """
     marker = os.urandom(MARKER_BYTES)
@@ -107,6 +120,7 @@ def fork_child(entry: Callable[[ChildEnds], NoReturn], close_inherited: bool = T
         stderr_r, stderr_w = pipe()
         stacks = os.memfd_create("rmcp-stacks", os.MFD_CLOEXEC)
         pipes.append(stacks)
+        beats = Beats(marker) if notes else None
         parent = os.getpid()
         pid = os.fork()
     except OSError:
@@ -123,7 +137,7 @@ def fork_child(entry: Callable[[ChildEnds], NoReturn], close_inherited: bool = T
             os.dup2(null, 0)
             os.dup2(stdout_w, 1)
             os.dup2(stderr_w, 2)
-            ends = ChildEnds(_high(command_r), _high(result_w), _high(stacks), marker)
+            ends = ChildEnds(_high(command_r), _high(result_w), _high(stacks), marker, beats)
             if close_inherited:
                 _close_all_but({0, 1, 2, ends.command_fd, ends.result_fd, ends.stacks_fd})
             else:
@@ -139,7 +153,7 @@ def fork_child(entry: Callable[[ChildEnds], NoReturn], close_inherited: bool = T
     for fd in (result_r, stdout_r, stderr_r):
         os.set_blocking(fd, False)
     fds = {"command": command_w, "result": result_r, "stdout": stdout_r, "stderr": stderr_r, "stacks": stacks}
-    return Child(pid, fds, marker)
+    return Child(pid, fds, marker, beats)
 
 
 def _close_all_but(keep: Set[int]) -> None:

@@ -13,12 +13,13 @@ from typing import Any, Dict, List, Optional, Tuple
 
 MARKER_BYTES = 8
 _HEADER = struct.Struct(">II")  # payload length, crc32 of the payload
+_json = json.JSONEncoder(separators=(",", ":")).encode  # made once: a third of the cost of a small message
 MAX_PAYLOAD = 64 * 1024 * 1024  # bytes; a longer length field is garbage, not a message
 
 
 def encode(marker: bytes, message: Dict[str, Any]) -> bytes:
     """One frame as bytes. The payload is ASCII JSON, so any text survives, lone surrogates too."""
-    payload = json.dumps(message, separators=(",", ":")).encode("ascii")
+    payload = _json(message).encode("ascii")
     return marker + _HEADER.pack(len(payload), zlib.crc32(payload)) + payload
 
 

@@ -13,6 +13,7 @@ import time
 from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 from rmcp_torch import ladder, linux
+from rmcp_torch.cgroup import Pen
 from rmcp_torch.forking import Child
 from rmcp_torch.ring import Ring
 
@@ -28,8 +29,16 @@ _STACK_BYTES = 256 * 1024  # of a faulthandler dump
 class Watch:
     """One case in one child, from its start to the reaping (or, with ``keep``, to the end of the case)."""
 
-    def __init__(self, child: Child, budgets: ladder.Budgets, bystanders: Set[int], keep: bool = False) -> None:
+    def __init__(
+        self,
+        child: Child,
+        budgets: ladder.Budgets,
+        bystanders: Set[int],
+        keep: bool = False,
+        pen: Optional[Pen] = None,
+    ) -> None:
         self.child = child
+        self.pen = pen  # ours and our children's, where there are control groups
         self.budgets = budgets
         self.keep = keep
         self.bystanders = bystanders  # other children of ours, not part of this case
@@ -67,6 +76,7 @@ class Watch:
             poller.register(control_fd, select.POLLIN)
         while not self._over():
             now = time.monotonic()
+            self._look(now)
             decision = ladder.decide(self._snapshot(), now, self.budgets)
             if decision.action != ladder.WAIT:
                 self._act(decision, now)
@@ -121,10 +131,19 @@ class Watch:
             self._send(signal.SIGTERM, since)
         elif decision.action == ladder.KILL:
             linux.kill_tree(pid, signal.SIGKILL)
+            self._kill_pen()
             self.sent.append(("SIGKILL", since))
         elif decision.action == ladder.ABANDON:
             self.tasks = linux.tasks_of(pid)
             self.abandoned = True
+
+    def _kill_pen(self) -> None:
+        """Everything in the pen but ourselves, other children of ours, and what those have started."""
+        if self.pen is not None:
+            spared = set(self.bystanders)
+            for pid in self.bystanders:
+                spared.update(linux.descendants(pid))
+            self.pen.kill_others(spared)
 
     def _send(self, signum: int, since: float) -> None:
         self.sent.append((linux.signal_name(signum), since))
@@ -157,8 +176,18 @@ class Watch:
                 _grow(fd)
         return True
 
+    def _look(self, now: float) -> None:
+        """Phases that the child noted; its clock is ours."""
+        if self.child.beats is not None:
+            for message in self.child.beats.read():
+                at = message.get("at")
+                at = min(max(at, self.started), now) if isinstance(at, float) else now
+                self.last_beat = max(self.last_beat, at)
+                self.phases.append((str(message.get("name", "")), at - self.started))
+
     def _frames(self, data: bytes) -> None:
         now = time.monotonic()
+        self._look(now)
         for message in self.child.decoder.feed(data):
             self.last_beat = now
             kind = message.get("t")
@@ -192,6 +221,7 @@ class Watch:
                     self._frames(data)
                 else:
                     self._rings[fd].feed(data)
+        self._look(time.monotonic())
 
     # -- the end ----------------------------------------------------------------------------------
 
@@ -220,6 +250,7 @@ class Watch:
         while rest and time.monotonic() < give_up:
             for pid in rest:
                 linux.kill_tree(pid, signal.SIGKILL)
+            self._kill_pen()
             time.sleep(0.002)
             rest = self._strangers(mine)
         # Those that even SIGKILL does not end (state D) stay ours; do not meet them again at the next case.

@@ -21,6 +21,7 @@ from typing import Any, Dict, List, NoReturn, Optional, Set
 
 from rmcp_torch import child as child_module
 from rmcp_torch import ladder, linux
+from rmcp_torch.cgroup import Pen
 from rmcp_torch.forking import Child, ChildEnds, fork_child
 from rmcp_torch.frames import Decoder, encode
 from rmcp_torch.guard import Watch
@@ -56,6 +57,8 @@ class Zygote:
         self.baseline_threads = 1
         self.import_error: Optional[Dict[str, str]] = None
         self.scratch = ""
+        self.pen: Optional[Pen] = Pen(options.cgroup) if options.cgroup else None
+        self.clean = ""  # a scratch folder that the case before left as it found it
 
     # -- control stream ---------------------------------------------------------------------------
 
@@ -91,6 +94,8 @@ class Zygote:
     def run(self) -> int:
         """Hello, then one job after the other until the runner says quit or is gone."""
         linux.become_subreaper()
+        if self.pen is not None and not self.pen.enter():
+            self.pen = None
         started = time.monotonic()
         if not self.options.bare:
             # Dying with the runner covers the one time that we do not listen: a hanging import.
@@ -159,6 +164,10 @@ class Zygote:
             linux.kill_quietly(pid, signal.SIGKILL)
         if self.scratch:
             shutil.rmtree(self.scratch, ignore_errors=True)
+        if self.pen is not None:
+            self.pen.kill_others(())
+            if self.pen.leave():  # the runner may be gone, or be killed before it comes to this
+                self.pen.remove()
 
     # -- jobs -------------------------------------------------------------------------------------
 
@@ -181,7 +190,7 @@ class Zygote:
         """A new child: forked with torch in it, or (``--bare``) forked and exec'd as a fresh interpreter."""
         sys.stdout.flush()
         sys.stderr.flush()
-        made = fork_child(self._fresh if self.options.bare else child_module.serve)
+        made = fork_child(self._fresh) if self.options.bare else fork_child(child_module.serve, notes=True)
         self.bystanders.add(made.pid)
         return made
 
@@ -192,8 +201,28 @@ class Zygote:
         words = [sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), "__main__.py"), "child"]
         os.execv(sys.executable, [*words, *map(str, fds), ends.marker.hex(), self.options.module or "none"])
 
-    def _next_child(self) -> Child:
-        """The kept child of a batch, else the spare, else a new one; one that died while idle is not used."""
+    def _folder(self, name: str) -> str:
+        """A scratch folder that nothing was ever left in. An untouched one is used again: making and removing one
+        per case makes the file system wait for the journal's syncs."""
+        folder, self.clean = self.clean, ""
+        if not folder:
+            folder = os.path.join(self.scratch, name)
+            os.mkdir(folder)
+        return folder
+
+    def _keep_or_remove(self, folder: str, before: os.stat_result) -> None:
+        try:
+            now = os.lstat(folder)
+            same = (now.st_ino, now.st_mode) == (before.st_ino, before.st_mode) and not os.listdir(folder)
+        except OSError:
+            same = False
+        if same:
+            self.clean = folder
+        else:
+            _remove(folder)
+
+    def _idle_child(self) -> Optional[Child]:
+        """The kept child of a batch, else the spare; one that died while idle is not used."""
         for idle in (self.kept, self.spare):
             if idle is not None:
                 if idle is self.kept:
@@ -204,27 +233,31 @@ class Zygote:
                 if os.waitpid(idle.pid, os.WNOHANG)[0] == 0:
                     return idle
                 idle.close()
-        return self.fork()
+        return None
 
     def job(self, message: Dict[str, Any]) -> None:
         """Run one case and send its evidence; refuse when the zygote is no longer fit to fork."""
         if self.import_error is not None:
             self.send({"t": "refused", "job": message["job"], "error": self.import_error})
             return
-        reason = self.virgin()
-        if reason is not None:
-            self.send({"t": "refused", "job": message["job"], "reason": reason})
-            return
+        child = self._idle_child()
+        if child is None:
+            reason = self.virgin()
+            if reason is not None:
+                self.send({"t": "refused", "job": message["job"], "reason": reason})
+                return
+            child = self.fork()
         keep = bool(message.get("keep"))
-        child = self._next_child()
         self.bystanders.discard(child.pid)
         budgets = ladder.Budgets(**message["budgets"])
-        cwd = os.path.join(self.scratch, str(message["job"]))
-        os.mkdir(cwd)
-        watch = Watch(child, budgets, self.bystanders, keep)
+        cwd = self._folder(str(message["job"]))
+        before = os.lstat(cwd)
+        watch = Watch(child, budgets, self.bystanders, keep, self.pen)
+        killed_before = self.pen.oom_kills() if self.pen is not None else 0
         child.cases += 1
         child.command({**message["case"], "cwd": cwd, "keep": keep})
-        if message.get("more") and not keep and self.spare is None and not self.options.bare:
+        wanted = message.get("more") and not keep and self.spare is None and not self.options.bare
+        if wanted and self.virgin() is None:
             # The next child is made while this case computes; it touches nothing until it gets a case.
             self.spare = self.fork()
         evidence = watch.run(self.read_fd, self.interrupted)
@@ -233,8 +266,21 @@ class Zygote:
             self.bystanders.add(child.pid)
         else:
             child.close()
-        shutil.rmtree(cwd, ignore_errors=True)
+        if self.pen is not None:
+            evidence["oom_kills"] = self.pen.oom_kills() - killed_before
         self.send({"t": "attempt", "job": message["job"], "evidence": evidence})
+        if evidence["reaped"] and not evidence["leaked"]:
+            self._keep_or_remove(cwd, before)
+        else:
+            _remove(cwd)  # somebody may still stand in it
+
+
+def _remove(folder: str) -> None:
+    """The scratch folder, or what the case put in its place."""
+    try:
+        os.unlink(folder)
+    except OSError:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _reap(pid: int, deadline_s: float) -> None:
@@ -263,5 +309,6 @@ def main(argv: List[str]) -> int:
     parser.add_argument("--control", required=True, help="descriptor of the control socket, or stdio")
     parser.add_argument("--import", dest="module", default="torch", help="module to import before forking")
     parser.add_argument("--bare", action="store_true", help="import nothing; exec a fresh interpreter per case")
+    parser.add_argument("--cgroup", default="", help="pen to live in, see rmcp_torch.cgroup")
     parser.add_argument("--warm", action="append", default=[], help="workload whose module is imported before forking")
     return Zygote(parser.parse_args(argv)).run()

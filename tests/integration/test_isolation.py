@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from rmcp.isolation.attempt import Attempt
-from rmcp.isolation.lane import Lane, LaneOptions, RuntimeFailed
+from rmcp.isolation.lane import Lane, LaneOptions
 from rmcp.isolation.pool import Live, PoolStep, plan_pool
+from rmcp.isolation.start_failures import RuntimeFailed
 from rmcp.matrix.model import Case, RuntimeSpec, Timeouts
 from rmcp_torch import forking, guard, ladder, linux
 
@@ -63,6 +64,45 @@ def test_what_the_environment_was_and_what_hides_evidence_is_gone(tmp_path: Path
     assert not {"HOME", "HSA_ENABLE_VM_FAULT_MESSAGE", "AMD_LOG_LEVEL_FILE"} & set(env)
     assert "rmcp-" in seen.metrics["cwd"]
     assert not os.path.exists(seen.metrics["cwd"])
+
+
+@pytest.mark.parametrize("level", ["fork", "batch"])
+def test_every_case_begins_in_an_empty_folder(tmp_path: Path, level: str) -> None:
+    """An untouched scratch folder is used again; one with anything in it, or without its rights, is not."""
+    script = tmp_path / "w.py"
+    script.write_text(
+        "import os, shutil\n"
+        "def run(ctx, act=''):\n"
+        "    seen = {'cwd': os.getcwd(), 'names': os.listdir('.'), 'mode': os.stat('.').st_mode & 0o777}\n"
+        "    if act == 'file': open('left', 'w').close()\n"
+        "    if act == 'come and go': open('left', 'w').close(); os.remove('left')\n"
+        "    if act == 'close': os.chmod('.', 0o500)\n"
+        "    if act == 'remove': os.rmdir(os.getcwd())\n"
+        "    if act == 'replace': os.rmdir(os.getcwd()); os.symlink('/', seen['cwd'])\n"
+        "    return seen\n"
+    )
+    lane = Lane(LaneOptions(base_env=dict(os.environ), level=level))
+    acts = ["", "come and go", "file", "", "close", "", "remove", "", "replace", "", ""]
+    runtime = RuntimeSpec("this")
+    cases = [
+        Case(f"e{i}", f"e{i}", f"e{i}", f"{script}:run", {}, args={"act": act}, runtime=runtime, device="cpu")
+        for i, act in enumerate(acts)
+    ]
+    try:
+        seen = [lane.attempt(each, 1, cases[i + 1 :]) for i, each in enumerate(cases)]
+        if seen[0].error is not None and "torch" in seen[0].error.message:
+            pytest.skip("torch is not installed here")
+        mode = seen[0].metrics["mode"]
+        assert [dict(one.metrics, cwd="") for one in seen] == [{"cwd": "", "names": [], "mode": mode}] * len(acts)
+        cwds = [one.metrics["cwd"] for one in seen]
+        assert len(set(cwds)) == 1 + sum(act not in ("", "come and go") for act in acts)
+        give_up = time.monotonic() + 5.0  # the last folder is dealt with after the answer
+        while len(os.listdir(os.path.dirname(cwds[0]))) > 1 and time.monotonic() < give_up:
+            time.sleep(0.01)
+        assert len(os.listdir(os.path.dirname(cwds[0]))) == 1
+    finally:
+        lane.close()
+    assert not os.path.exists(os.path.dirname(cwds[0]))
 
 
 def test_a_death_says_how_and_what_it_printed_last(lane: Lane) -> None:

@@ -82,6 +82,39 @@ def test_killed_and_resumed(tmp_path: Path, options: tuple[str, ...]) -> None:
     assert seen == {"good": ["pass"], "hung": ["lost", "hang"], "later": ["pass"]}
 
 
+@pytest.mark.usefixtures("no_process_left")
+@pytest.mark.parametrize("forgotten", [False, True])
+def test_the_machine_dies_under_a_batch(tmp_path: Path, forgotten: bool) -> None:
+    """One sync serves the cases of a batch: after a power cut all that were announced are suspects, and each of them
+    is then run with a START of its own on disk. ``forgotten``: what came after the sync never reached the disk."""
+    runner = start(tmp_path, "--rmcp-isolation=batch")
+    runner.send_signal(signal.SIGKILL)
+    runner.wait(10)
+    (journal,) = tmp_path.glob("reports/2*/journal/main.jsonl")
+    lines = [json.loads(text) for text in journal.read_text().splitlines()]
+    kinds = [line["kind"] for line in lines]
+    assert kinds.index("ahead") < kinds.index("start")
+    assert len(lines[kinds.index("ahead")]["entries"]) == 3
+    lines[0]["boot"] = "0" * 32
+    if forgotten:
+        del lines[kinds.index("ahead") + 1 :]
+    journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    lost = load_run("latest", tmp_path / "reports")
+    assert not lost.problems
+    found = {case.axes["kind"]: [a.fields.get("lost") for a in case.attempts] for case in lost.cases}
+    assert found == {"good": ["machine"] if forgotten else [None], "hung": ["machine"], "later": ["machine"]}
+    words = [sys.executable, "-m", "pytest", "--rmcp-resume", "--rmcp-timeout=1", "-p", "no:cacheprovider"]
+    subprocess.run([*words, "--rmcp-isolation=batch"], cwd=tmp_path, capture_output=True, timeout=120, check=False)
+    resumed = [json.loads(text) for text in journal.read_text().splitlines()][len(lines) :]
+    assert "start" in {line["kind"] for line in resumed}
+    assert "ahead" not in {line["kind"] for line in resumed}
+    whole = load_run("latest", tmp_path / "reports")
+    assert {case.axes["kind"]: case.outcome.value for case in whole.cases} == {
+        "good": "pass", "hung": "hang", "later": "pass",
+    }  # fmt: skip
+    assert not whole.problems
+
+
 @pytest.mark.slow
 def test_random_kills() -> None:
     words = [sys.executable, str(KILLER), "--kills", "5", "--cases", "40", "--seed", "7"]

@@ -304,3 +304,48 @@ def test_any_prefixes_of_any_journals_give_every_case_one_row(
             assert case.outcome.value == next(line for line in lines if line["kind"] == "end")["record"]["outcome"]
         elif starts and sum(a.fields.get("lost") == "machine" for a in case.attempts) < 2:
             assert case.outcome is L
+
+
+def announced(*keys: str) -> Lines:
+    return Lines().add("ahead", entries=[[key, 1] for key in keys])
+
+
+def outcomes(lines: Lines, now: str, *others: Lines, live: bool = False) -> dict[str, list[str]]:
+    journals = [lines.done(live), *(other.done() for other in others)]
+    cases, problems = fold(plan("a", "b", "c"), journals, now)
+    assert not problems
+    word = "{0.outcome.value} {1}".format
+    return {case.key: [word(a, a.fields.get("lost", "")).strip() for a in case.attempts] for case in cases}
+
+
+def test_the_cases_of_a_batch_that_shared_a_sync_are_lost_with_the_machine_and_not_with_the_runner() -> None:
+    def ran() -> Lines:
+        return announced("a", "b", "c").start("a").end("a", P).start("b")
+
+    assert outcomes(ran(), "b1") == {"a": ["pass"], "b": ["lost runner"], "c": []}
+    assert outcomes(ran(), "b1", live=True) == {"a": ["pass"], "b": [], "c": []}
+    assert outcomes(ran(), "b2") == {"a": ["pass"], "b": ["lost machine"], "c": ["lost machine"]}
+    assert outcomes(ran().open("b2"), "b2") == {"a": ["pass"], "b": ["lost machine"], "c": ["lost machine"]}
+    assert outcomes(ran().open("b1"), "b9") == {"a": ["pass"], "b": ["lost runner"], "c": []}
+
+
+def test_a_batch_whose_own_lines_never_reached_the_disk_is_lost_as_a_whole() -> None:
+    assert outcomes(announced("a", "b"), "b2") == {"a": ["lost machine"], "b": ["lost machine"], "c": []}
+
+
+def test_an_announced_case_that_was_not_started_in_the_end_is_not_lost() -> None:
+    ended = announced("a", "b").start("a").end("a", P).add("finish")
+    assert outcomes(ended, "b2") == {"a": ["pass"], "b": [], "c": []}
+    aside = announced("a", "b").start("a").end("a", P).add("aside", key="b", outcome="blocked", reason="shut")
+    assert outcomes(aside, "b2") == {"a": ["pass"], "b": [], "c": []}
+    elsewhere = announced("a", "b").start("a").end("a", P)
+    other = Lines("gw1").start("b").end("b", P)
+    assert outcomes(elsewhere, "b2", other) == {"a": ["pass"], "b": ["pass"], "c": []}
+
+
+def test_who_took_the_machine_down_in_a_batch_is_a_poison_pill_after_its_second_time() -> None:
+    lines = announced("a", "b").open("b2").start("a", 2).end("a", P, 2).start("b", 2)
+    assert outcomes(lines, "b3") == {"a": ["lost machine", "pass"], "b": ["lost machine", "lost machine"], "c": []}
+    cases, _ = fold(plan("a", "b"), [lines.done()], "b3")
+    assert cases[0].outcome is P
+    assert "poison pill" in cases[1].reason

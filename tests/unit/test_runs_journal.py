@@ -156,6 +156,33 @@ def test_start_is_synced_before_it_returns_and_end_waits_for_the_next_start(
     journal.close()
 
 
+def test_one_sync_serves_a_batch_for_at_most_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = create_run(tmp_path, CASES, {}).journal("main")
+    syncs: list[float] = []
+    clock = [100.0]
+    monkeypatch.setattr(journal_module.os, "fdatasync", lambda fd: syncs.append(clock[0]))
+    monkeypatch.setattr(journal_module.time, "monotonic", lambda: clock[0])
+    journal.ahead([("a", 1), ("b", 1), ("c", 1)])
+    assert syncs == [100.0]
+    assert journal.is_ahead("b", 1) and not journal.is_ahead("b", 2)
+    journal.start("a", 1)
+    journal.end("a", record())
+    assert len(syncs) == 1  # named on disk before it began
+    assert not journal.is_ahead("a", 1)
+    journal.start("a", 2)  # a second attempt was not announced
+    assert len(syncs) == 2
+    clock[0] += 0.9
+    journal.start("b", 1)
+    assert len(syncs) == 2
+    clock[0] += 0.2  # now the END of the second attempt is more than a second old
+    journal.start("c", 1)
+    assert len(syncs) == 3
+    monkeypatch.undo()
+    kinds = [json.loads(line)["kind"] for line in journal.path.read_text().splitlines()]
+    assert kinds == ["open", "ahead", "start", "end", "start", "start", "start"]
+    journal.close()
+
+
 def test_writing_is_cheap(tmp_path: Path, no_sync: None) -> None:
     """The budget is about 60 us of CPU a record on a quiet machine; four times that is a mistake, not
     noise."""

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rmcp_torch import ladder
+from rmcp_torch.beats import Beats
 from rmcp_torch.child import describe
 from rmcp_torch.frames import Decoder, encode
 from rmcp_torch.ladder import ABANDON, DUMP, KILL, TERM, WAIT, Budgets, Snapshot, decide
@@ -171,3 +172,34 @@ def test_an_exception_is_described_when_its_source_cannot_be_read(monkeypatch: p
             told = describe(raised, "launch")
     assert (told["type"], told["message"], told["in_phase"]) == ("ValueError", "the first", "launch")
     assert f'File "{__file__}"' in told["traceback"]
+
+
+def test_notes_cross_a_fork_without_a_descriptor() -> None:
+    beats = Beats(b"secret!!")
+    before = set(os.listdir("/proc/self/fd"))
+    pid = os.fork()
+    if pid == 0:
+        ok = all(beats.write({"n": number}) for number in range(3))
+        os._exit(0 if ok else 1)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert beats.read() == [{"n": 0}, {"n": 1}, {"n": 2}]
+    assert beats.read() == []
+    beats.close()
+    assert set(os.listdir("/proc/self/fd")) == before
+
+
+def test_notes_that_do_not_fit_are_refused_and_damaged_ones_are_left_out() -> None:
+    beats = Beats(b"secret!!", size=200)
+    written = [number for number in range(20) if beats.write({"n": number})]
+    assert 3 <= len(written) < 20
+    assert [message["n"] for message in beats.read()] == written
+    beats.close()
+    beats = Beats(b"secret!!", size=4096)
+    for number in range(3):
+        assert beats.write({"n": number})
+    at = beats._map.find(b"1}")
+    beats._map[at : at + 1] = b"7"  # wild native code
+    assert [message["n"] for message in beats.read()] == [0, 2]
+    beats._map[:4] = b"\xff\xff\xff\xff"
+    assert beats.read() == []
+    beats.close()

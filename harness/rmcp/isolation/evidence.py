@@ -52,6 +52,7 @@ def attempt_from(evidence: Mapping[str, Any], *, number: int, level: str = "fork
         maxrss_kb=evidence["maxrss_kb"],
         wall_start=evidence["wall_start"],
         pid=evidence["pid"],
+        memory_limited=evidence.get("oom_kills", 0) > 0,
         **more,
     )
 

@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from rmcp.errors import UserError
-from rmcp.isolation.attempt import Attempt, Captured, Deadline, Phase, PythonError, Sent, TaskState
+from rmcp.isolation.attempt import Attempt, Captured, Phase, PythonError
 from rmcp.isolation.evidence import attempt_from
 from rmcp.isolation.pool import MAX_LIVE, Live, plan_pool
+from rmcp.isolation.start_failures import RuntimeFailed, StartFailed, died_at_start, hung_at_start, status_text
 from rmcp.isolation.zygote_process import ZygoteGone, ZygoteProcess
 from rmcp.matrix.model import Case
 from rmcp.runtimes.argv import Launch, launch
 from rmcp.runtimes.available import why_not
-from rmcp_torch import ladder
+from rmcp_torch import cgroup, ladder
 from rmcp_torch import linux as target_linux
 from rmcp_torch.workloads.registry import TORCH_FREE
 
@@ -27,6 +28,7 @@ PACKAGE_DIR = Path(os.path.abspath(ladder.__file__)).parent
 
 _GUARD_MARGIN_S = 10.0  # the zygote guards the child; the runner steps in this long after it should have answered
 _LOOKAHEAD = 64  # following cases that decide which zygotes stay warm
+_STEER_EVERY = 16  # cases of one zygote between two looks ahead; a quarter of the view, so nothing comes as a surprise
 _START_TRIES = 2  # a runtime that twice failed to start is not started for every case of it
 _EXIT_BUDGET_S = 30.0  # a GPU teardown is slow, 10 s have been seen; longer is a deadlock
 _MEMORY_SHARE = 0.8  # of the machine's memory: a case on the CPU may take that much, then malloc fails in it
@@ -77,9 +79,11 @@ class Lane:
         self._on_runtime = on_runtime
         self._tick = tick
         self._seats: dict[str, _Seat] = {}
-        self._failed: dict[str, list[_StartFailed]] = {}
+        self._failed: dict[str, list[StartFailed]] = {}
         self._keys: dict[tuple[Any, ...], str] = {}
         self._devices: dict[tuple[str, str], dict[str, Any]] = {}
+        self._machine = target_linux.memory_total()
+        self._steered = ("", 0)  # key of the last look ahead, and cases since
 
     # -- what callers use -------------------------------------------------------------------------
 
@@ -94,7 +98,7 @@ class Lane:
         self._steer_pool(key, case, upcoming, level)
         try:
             seat = self._seat(key, case, level)
-        except _StartFailed as failed:
+        except StartFailed as failed:
             self._failed.setdefault(key, []).append(failed)
             return replace(failed.attempt, number=number)
         more = level == "fork" and any(self._key(other, level) == key for other in upcoming[:_LOOKAHEAD])
@@ -112,7 +116,7 @@ class Lane:
             self._steer_pool(key, case, (), level)
             try:
                 return self._seat(key, case, level).facts
-            except _StartFailed as failed:
+            except StartFailed as failed:
                 failures.append(failed)
         if failures[-1].missing:
             return {}
@@ -145,6 +149,11 @@ class Lane:
         return self._keys[parts]
 
     def _steer_pool(self, key: str, case: Case, upcoming: Sequence[Case], level: str) -> None:
+        last, since = self._steered
+        if last == key and since < _STEER_EVERY and key in self._seats:
+            self._steered = (key, since + 1)
+            return
+        self._steered = (key, 0)
         cases, workloads = {key: case}, {key: {case.workload}}
         keys = []
         for other in upcoming[:_LOOKAHEAD]:
@@ -160,13 +169,13 @@ class Lane:
             if not self._failed.get(name):
                 try:
                     self._seats[name] = _Seat(self._start(cases[name], level, sorted(workloads[name])))
-                except _StartFailed as failed:
+                except StartFailed as failed:
                     self._failed.setdefault(name, []).append(failed)
 
     def _start(self, case: Case, level: str, workloads: Sequence[str]) -> ZygoteProcess:
         missing = why_not(case.runtime)
         if missing is not None:
-            raise _StartFailed(Attempt(harness=f"runtime {case.runtime.name}: {missing}", level=level), missing=True)
+            raise StartFailed(Attempt(harness=f"runtime {case.runtime.name}: {missing}", level=level), missing=True)
         try:
             plan = launch(
                 case.runtime, case.env, base_env=self._options.base_env, package_dir=PACKAGE_DIR,
@@ -179,10 +188,14 @@ class Lane:
                 options.append("--bare")
             else:
                 options += [word for name in workloads if ":" not in name for word in ("--warm", name)]
-            return ZygoteProcess(plan.argv, plan.env, options=options, control=plan.control, stop=_container_stop(plan))
+            # An engine keeps a container in groups of its own.
+            pen = cgroup.new_pen(os.environ) if plan.control == "fd" else None
+            return ZygoteProcess(
+                plan.argv, plan.env, options=options, control=plan.control, stop=_container_stop(plan), pen=pen
+            )
         except (OSError, UserError) as error:
             name = case.runtime.python or case.runtime.image or "this interpreter"
-            raise _StartFailed(Attempt(harness=f"could not start {name}: {error}", level=level)) from error
+            raise StartFailed(Attempt(harness=f"could not start {name}: {error}", level=level)) from error
 
     def _seat(self, key: str, case: Case, level: str) -> _Seat:
         if key not in self._seats:
@@ -194,17 +207,25 @@ class Lane:
                 hello = seat.process.receive(seat.process.started + case.timeout.start, self._tick)
             except ZygoteGone as gone:
                 del self._seats[key]
-                raise _StartFailed(_died_at_start(gone, seat.process.started, level)) from gone
+                raise StartFailed(died_at_start(gone, seat.process.started, level)) from gone
             if hello is None:
-                attempt = _hung_at_start(seat.process, case.timeout.start, level)
+                attempt = hung_at_start(seat.process, case.timeout.start, level)
                 self._seats.pop(key).process.kill()
-                raise _StartFailed(attempt)
+                raise StartFailed(attempt)
             seat.process.hello = hello
             seat.facts = {name: value for name, value in hello.items() if name not in ("t", "pid", "error")}
             if hello.get("error") is None:
                 seat.facts.update(self._device_facts(seat, key, case, level))
+                self._confine(seat, case)
             self._on_runtime(case.runtime.name, seat.facts)
         return seat
+
+    def _confine(self, seat: _Seat, case: Case) -> None:
+        """RLIMIT_DATA binds one process; the pen, where it can, the case with all that it starts."""
+        device = str(seat.facts.get("device", "cpu")) if case.device == "auto" else case.device
+        limit = self._limits(device).get("DATA")
+        if seat.process.pen is not None and limit is not None:
+            seat.process.pen.limit(limit)
 
     def _device_facts(self, seat: _Seat, key: str, case: Case, level: str) -> dict[str, Any]:
         """What `auto` means here; asked in a child, because asking initialises the device."""
@@ -270,7 +291,7 @@ class Lane:
         except ZygoteGone as gone:
             self._seats.pop(key, None)
             return Attempt(
-                number=number, level=level, harness=f"the zygote died under the case ({_status(gone.status)})",
+                number=number, level=level, harness=f"the zygote died under the case ({status_text(gone.status)})",
                 stderr=Captured(tail=gone.log), predecessors=predecessors,
             )  # fmt: skip
         except BaseException:
@@ -305,11 +326,9 @@ class Lane:
         limits = {"FSIZE": _FILE_BYTES}
         if self._options.memory is not None:
             limits["DATA"] = self._options.memory
-        elif device == "cpu":
+        elif device == "cpu" and self._machine is not None:
             # GPU runtimes map far more than they use; there only the kernel's OOM killer guards the machine.
-            total = target_linux.memory_total()
-            if total is not None:
-                limits["DATA"] = int(total * _MEMORY_SHARE)
+            limits["DATA"] = int(self._machine * _MEMORY_SHARE)
         return limits
 
 
@@ -326,48 +345,3 @@ def _container_stop(plan: Launch) -> Callable[[], None] | None:
                 pass
 
     return stop
-
-
-class RuntimeFailed(Exception):
-    """A runtime that is there died or hung while it started; ``attempt`` is what was seen of it."""
-
-    def __init__(self, attempt: Attempt) -> None:
-        super().__init__(attempt.harness or f"the runtime did not start ({attempt.signal or 'no message'})")
-        self.attempt = attempt
-
-
-class _StartFailed(Exception):
-    """``missing``: there is no such runtime on this machine."""
-
-    def __init__(self, attempt: Attempt, missing: bool = False) -> None:
-        super().__init__(attempt.harness)
-        self.attempt, self.missing = attempt, missing
-
-
-def _status(status: int | None) -> str:
-    if status is None:
-        return "not reaped"
-    return target_linux.signal_name(-status) if status < 0 else f"exit {status}"
-
-
-def _died_at_start(gone: ZygoteGone, started: float, level: str) -> Attempt:
-    """A runtime that dies while importing torch is a finding about its environment, not about rmcp."""
-    seen = Attempt(
-        level=level, phases=(Phase("import", 0.0),), stderr=Captured(tail=gone.log),
-        duration_s=time.monotonic() - started,
-    )  # fmt: skip
-    if gone.status is not None and gone.status < 0:
-        return replace(seen, signal=target_linux.signal_name(-gone.status))
-    text = f"the runtime ended before it was ready ({_status(gone.status)})"
-    return replace(seen, exit_code=gone.status, harness=text)
-
-
-def _hung_at_start(process: ZygoteProcess, budget: float, level: str) -> Attempt:
-    waited = time.monotonic() - process.started
-    tasks = target_linux.tasks_of(process.pid)
-
-    return Attempt(
-        level=level, signal="SIGKILL", phases=(Phase("import", 0.0),), duration_s=waited,
-        deadline=Deadline("silent", "import", waited, budget), sent=(Sent("SIGKILL", waited),),
-        stderr=Captured(tail=process.log()), tasks=tuple(TaskState(**task) for task in tasks),
-    )  # fmt: skip

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any
 
 from rmcp_torch import linux
+from rmcp_torch.cgroup import Pen
 from rmcp_torch.frames import Decoder, encode
 from rmcp_torch.zygote import CONTROL_MARKER
 
@@ -44,16 +45,20 @@ class ZygoteProcess:
         options: Sequence[str] = (),
         control: str = "fd",
         stop: Callable[[], None] | None = None,
+        pen: Pen | None = None,
     ) -> None:
         self._ours, theirs = socket.socketpair()
         self._decoder = Decoder(CONTROL_MARKER)
         self._inbox: deque[dict[str, Any]] = deque()
         self._log: IO[bytes] = tempfile.TemporaryFile(prefix="rmcp-zygote-")
+        self.pen = pen
         self._stop = stop  # ends what a signal to the process does not reach (a container)
         self.hello: dict[str, Any] | None = None
         self.started = time.monotonic()
         self.used = self.started
         word = "stdio" if control == "stdio" else str(theirs.fileno())
+        if pen is not None:
+            options = ["--cgroup", pen.path, *options]
         try:
             self._process = subprocess.Popen(
                 [*argv, "zygote", "--control", word, *options],
@@ -67,6 +72,8 @@ class ZygoteProcess:
         except BaseException:
             self._ours.close()
             self._log.close()
+            if pen is not None:
+                pen.remove()
             raise
         finally:
             theirs.close()
@@ -157,11 +164,15 @@ class ZygoteProcess:
         """SIGKILL to the zygote and everything below it; bounded."""
         if self._stop is not None:
             self._stop()
+        if self.pen is not None:
+            self.pen.kill()  # also what outlived a zygote that was shot
         if self._process.poll() is None:
             linux.kill_tree(self._process.pid, signal.SIGKILL)
             give_up = time.monotonic() + _KILL_S
             while self._process.poll() is None and time.monotonic() < give_up:
                 time.sleep(0.002)
+        if self.pen is not None and self.pen.remove():
+            self.pen = None
         self._ours.close()
         if not self._log.closed:
             self._log.close()

@@ -23,6 +23,7 @@ from rmcp.pytest_plugin.isolated_watch import TestWatch
 from rmcp.pytest_plugin.isolated_wire import Voice, flush_streams, warning_to_wire
 from rmcp_torch import child as child_module
 from rmcp_torch import ladder, linux
+from rmcp_torch.cgroup import Pen
 from rmcp_torch.forking import Child, ChildEnds, fork_child
 from rmcp_torch.frames import Decoder
 
@@ -54,6 +55,7 @@ class HolderHooks:
         self.acting = True  # not in the children, which inherit this object
         self.child_hooks = ChildHooks(config)
         self.warnings: list[dict[str, Any]] = []
+        self.pen: Pen | None = None
 
     # -- the loop ---------------------------------------------------------------------------------
 
@@ -145,7 +147,7 @@ class HolderHooks:
 
         child = fork_quietly(entry)
         seconds = float(self.job["timeout"])
-        watch = TestWatch(child, ladder.Budgets(case=seconds, silent=seconds), bystanders, tee=self.tee)
+        watch = TestWatch(child, ladder.Budgets(case=seconds, silent=seconds), bystanders, tee=self.tee, pen=self.pen)
         # A runner that dies closes our command pipe: then the child and all that it started go first. Dying with
         # the runner at once, as at other times, would leave a daemon of the child behind.
         linux.die_with_parent(0)
@@ -155,6 +157,8 @@ class HolderHooks:
             child.close()
             linux.die_with_parent(signal.SIGKILL)
         if self.orphaned or os.getppid() != self.parent:
+            if self.pen is not None and self.pen.kill_others(()) and self.pen.leave():
+                self.pen.remove()
             os._exit(0)
         found = watch.found()
         self.answer = {"evidence": evidence, **found, "child_warnings": found.pop("warnings"), "fixtures_s": spent}
@@ -218,14 +222,15 @@ def forget_inherited(session: pytest.Session) -> None:
 
 def hold(
     ends: ChildEnds, config: pytest.Config, session: pytest.Session, plugin: object,
-    belongings: dict[int, tuple[int, int]], tee: bool,
+    belongings: dict[int, tuple[int, int]], tee: bool, pen: Pen | None,
 ) -> NoReturn:  # fmt: skip
-    """Life of the holder."""
+    """Life of the holder, in its pen where there is one."""
     detach(config, belongings)
     child_module.prepare(ends, False)
     linux.become_subreaper()
     config.pluginmanager.unregister(plugin)
     hooks = HolderHooks(config, ends, tee, Virginity())
+    hooks.pen = pen if pen is not None and pen.enter() else None
     hooks.items = list(session.items)
     forget_inherited(session)
     config.pluginmanager.register(hooks, "rmcp-isolated-holder")

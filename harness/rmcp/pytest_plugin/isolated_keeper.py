@@ -13,7 +13,7 @@ import pytest
 from rmcp.pytest_plugin.isolated_child import open_descriptors
 from rmcp.pytest_plugin.isolated_holder import fork_quietly, hold
 from rmcp.pytest_plugin.isolated_watch import TestWatch
-from rmcp_torch import ladder, linux
+from rmcp_torch import cgroup, ladder, linux
 from rmcp_torch.forking import Child, ChildEnds
 
 STOP_S = 0.8  # for killing everything when told to stop: the session has to end in under 2 s
@@ -31,6 +31,7 @@ class HolderProcess:
         self._tee = tee
         self._belongings = open_descriptors()
         self._child: Child | None = None
+        self._pen: cgroup.Pen | None = None
         self._bystanders: set[int] = set()
         self._positions: dict[pytest.Item, int] = {}
 
@@ -78,6 +79,8 @@ class HolderProcess:
             return
         self._child = None
         linux.kill_tree(child.pid, signal.SIGKILL)
+        if self._pen is not None:
+            self._pen.kill()
         watch = TestWatch(child, ladder.Budgets(case=0.0, silent=0.0, kill_grace=STOP_S), self._bystanders)
         watch.abort = True
         watch.run()
@@ -96,6 +99,10 @@ class HolderProcess:
     def _forget(self, child: Child) -> None:
         child.close()
         self._child = None
+        if self._pen is not None:
+            self._pen.kill()
+            self._pen.remove()
+            self._pen = None
         linux.become_subreaper(False)
 
     def _position(self, item: pytest.Item, session: pytest.Session) -> int:
@@ -115,7 +122,9 @@ class HolderProcess:
         if factory is not None and any("tmp_path_factory" in getattr(it, "fixturenames", ()) for it in session.items):
             factory.getbasetemp()  # made here, or every child makes a numbered folder of its own and drops the oldest
 
+        pen = self._pen = cgroup.new_pen(os.environ)
+
         def entry(ends: ChildEnds) -> NoReturn:
-            hold(ends, self._config, session, self._plugin, self._belongings, self._tee)
+            hold(ends, self._config, session, self._plugin, self._belongings, self._tee, pen)
 
         self._child = fork_quietly(entry)

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from rmcp_torch import ladder
+from rmcp_torch.cgroup import Pen
 from rmcp_torch.forking import Child
 from rmcp_torch.guard import Watch
 from rmcp_torch.ring import Ring
@@ -40,9 +41,10 @@ class TestWatch(Watch):
     __test__ = False  # not a test class
 
     def __init__(
-        self, child: Child, budgets: ladder.Budgets, bystanders: set[int], keep: bool = False, tee: bool = False
-    ) -> None:
-        super().__init__(child, budgets, bystanders, keep)
+        self, child: Child, budgets: ladder.Budgets, bystanders: set[int], keep: bool = False, tee: bool = False,
+        pen: Pen | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(child, budgets, bystanders, keep, pen)
         self.tee = tee
         self.outputs: dict[str, dict[str, Any]] = {}
         self.reports: list[dict[str, Any]] = []

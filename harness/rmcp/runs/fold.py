@@ -131,6 +131,8 @@ def _attempts(trail: Trail, boot_id_now: str | None) -> tuple[tuple[AttemptRecor
     in_flight = False
     last = 0.0
     for started in starts:
+        if started.ahead and not _counts(started, starts, boot_id_now):
+            continue
         last = max(last, started.wall)
         if started.record is not None:
             records.append(started.record)
@@ -141,6 +143,13 @@ def _attempts(trail: Trail, boot_id_now: str | None) -> tuple[tuple[AttemptRecor
     if len({record.number for record in records}) < len(records):  # merged runs each count from 1
         records = [replace(record, number=number) for number, record in enumerate(records, 1)]
     return tuple(records), last, in_flight
+
+
+def _counts(announced: Started, starts: list[Started], boot_id_now: str | None) -> bool:
+    """An announced case counts as lost when the machine died, unless another worker of that boot began it later."""
+    boot = announced.session.boot
+    elsewhere = any(o.wall >= announced.wall and o.session.boot == boot for o in starts if not o.ahead)
+    return not elsewhere and not announced.session.live and _who_died(announced, boot_id_now) == MACHINE
 
 
 def _lost(started: Started, boot_id_now: str | None) -> AttemptRecord:

@@ -1,5 +1,8 @@
-"""The journal of one writer: append-only JSON Lines. A START is on disk before its case is forked, an END is
-handed to the kernel at once (a killed runner keeps it) and is on disk, at the latest, with the next START.
+"""The journal of one writer: append-only JSON Lines. A START is on disk before its case is handed out, an END is
+given to the kernel at once (a killed runner keeps it) and is on disk, at the latest, with the next START.
+
+In a batch one sync serves several cases: an `ahead` line that names them is on disk before the first is handed
+out, and their own lines follow with the next sync, which no case that begins ``_UNSYNCED_S`` later goes without.
 
 No pydantic, no buffering layer: one line costs a few tens of microseconds, and the fsync what the disk asks.
 """
@@ -11,6 +14,7 @@ import os
 import re
 import secrets
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +24,7 @@ from rmcp.runs.identity import boot_id, host_tag
 from rmcp.runs.model import RUN_FORMAT, AttemptRecord
 
 _MAX_NAMES = 1000  # journals of one writer name in one run; more means that something loops
+_UNSYNCED_S = 1.0  # no case of a batch begins later than this after a sync; a batch runs hundreds of cases in it
 _COMMON = frozenset({"v", "seq", "writer", "mono", "wall", "kind"})
 
 
@@ -36,6 +41,8 @@ class Journal:
         self._seq = 0
         self._pid = os.getpid()
         self._unsynced = True
+        self._synced_at = 0.0
+        self._ahead: set[tuple[str, int]] = set()
         self._write(
             self._line(
                 "open",
@@ -45,9 +52,24 @@ class Journal:
         self.sync()
 
     def start(self, key: str, attempt: int, **facts: Any) -> None:
-        """Write-ahead: when this returns, the disk holds the START and every END before it."""
+        """Write-ahead: when this returns, the disk holds the START, or the ``ahead`` line that names it, and every
+        END before that."""
         self._write(self._line("start", {"key": key, "attempt": attempt, **facts}))
+        named = (key, attempt) in self._ahead
+        self._ahead.discard((key, attempt))
+        if not named or time.monotonic() - self._synced_at >= _UNSYNCED_S:
+            self.sync()
+
+    def ahead(self, entries: Sequence[tuple[str, int]]) -> None:
+        """(key, attempt) of the next cases of a batch, on disk when this returns: should the machine die, each of
+        them that has no END may have been the one, whatever became of its START."""
+        self._write(self._line("ahead", {"entries": [list(entry) for entry in entries]}))
+        self._ahead = set(entries)
         self.sync()
+
+    def is_ahead(self, key: str, attempt: int) -> bool:
+        """Whether the last ``ahead`` named it and it was not started yet."""
+        return (key, attempt) in self._ahead
 
     def end(self, key: str, record: AttemptRecord) -> None:
         """The attempt's record, given to the kernel at once; durable with the next ``start`` or ``sync``."""
@@ -63,7 +85,7 @@ class Journal:
 
     def event(self, kind: str, **data: Any) -> None:
         """A line that belongs to no attempt: `runtime` (name=, facts=), `device`, `batch`, `note` ..."""
-        if kind in ("open", "start", "end", "aside", "verdict", "base"):
+        if kind in ("open", "ahead", "start", "end", "aside", "verdict", "base"):
             raise ValueError(f"{kind!r} is not an event; it has a method of its own")
         self._write(self._line(kind, data))
 
@@ -77,6 +99,7 @@ class Journal:
         if self._unsynced:
             os.fdatasync(self._fd)
             self._unsynced = False
+            self._synced_at = time.monotonic()
 
     def close(self) -> None:
         """Sync and give the lock back; harmless when called twice."""

@@ -54,7 +54,7 @@ class Session:
 @dataclass(slots=True)
 class Started:
     """One attempt. ``reopened``: its writer came back within the same boot, so it was the runner that
-    died."""
+    died. ``ahead``: named by an `ahead` line and never seen to start, so it counts only if the machine died."""
 
     attempt: int
     wall: float
@@ -62,6 +62,7 @@ class Started:
     session: Session
     record: AttemptRecord | None = None
     reopened: bool = False
+    ahead: bool = False
 
 
 @dataclass(slots=True)
@@ -121,8 +122,10 @@ class _JournalReader:
         self.session = Session(self.name, Origin(), live=journal.live)
         self.expected = 0  # sequence number of the next line; -1: unknown, after an unreadable one
         self.in_flight: dict[tuple[str, int], Started] = {}
+        self.ahead: dict[tuple[str, int], Started] = {}
         self.handlers = {
             "open": self._open,
+            "ahead": self._ahead,
             "start": self._start,
             "end": self._end,
             "aside": self._aside,
@@ -154,6 +157,7 @@ class _JournalReader:
             except (KeyError, TypeError, ValueError, AttributeError) as error:
                 why = f"{type(error).__name__}: {error}"
                 self.reading.problem(self.where, "a line that makes no sense", why)
+        self._close_ahead()
 
     def _in_sequence(self, line: Mapping[str, Any]) -> bool:
         """False for a line that came twice. A gap is noted: lines of this journal are missing."""
@@ -171,12 +175,27 @@ class _JournalReader:
         for started in self.in_flight.values():
             started.reopened = started.session.boot == boot
         self.in_flight.clear()
+        if boot == self.session.boot:
+            self.ahead.clear()  # the same kernel kept every line: what has no START was not started
+        self._close_ahead()
         origin = self.reading.origins.setdefault(self.base, Origin())
         origin.opened = max(origin.opened, wall)
         origin.boots.append((wall, boot))
         here = self.reading.host_now is None or line.get("host") == self.reading.host_now
         self.session.live = False  # what was begun before this opening runs no more, also while the writer lives
         self.session = Session(self.name, origin, boot, here, self.journal.live)
+
+    def _ahead(self, line: Mapping[str, Any]) -> None:
+        self.ahead.clear()
+        for key, attempt in line["entries"]:
+            place = (str(key), int(attempt))
+            self.ahead[place] = Started(place[1], float(line["wall"]), str(line["writer"]), self.session, ahead=True)
+
+    def _close_ahead(self) -> None:
+        """No more lines of this session: what was announced may have been in flight when the machine died."""
+        for (key, _attempt), started in self.ahead.items():
+            self._trail(key).starts.append(started)
+        self.ahead.clear()
 
     def _start(self, line: Mapping[str, Any]) -> None:
         key, attempt = str(line["key"]), int(line["attempt"])
@@ -185,6 +204,7 @@ class _JournalReader:
         started = Started(attempt, float(line["wall"]), str(line["writer"]), self.session)
         self._trail(key).starts.append(started)
         self.in_flight[key, attempt] = started
+        self.ahead.pop((key, attempt), None)
 
     def _end(self, line: Mapping[str, Any]) -> None:
         key = str(line["key"])
@@ -203,6 +223,8 @@ class _JournalReader:
         trail.starts.append(Started(record.number, float(line["wall"]), record.writer, self.session, record))
 
     def _aside(self, line: Mapping[str, Any]) -> None:
+        for place in [place for place in self.ahead if place[0] == str(line["key"])]:
+            del self.ahead[place]
         aside = (float(line["wall"]), Outcome(line["outcome"]), str(line.get("reason", "")))
         trail = self._trail(str(line["key"]))
         trail.aside = aside if trail.aside is None or aside[0] >= trail.aside[0] else trail.aside
@@ -216,6 +238,7 @@ class _JournalReader:
         origin, wall = self.session.origin, float(line["wall"])
         if wall >= origin.finished:
             origin.finished, origin.finished_boot = wall, self.session.boot
+        self.ahead.clear()
         self.reading.events.append(line)
 
     def _runtime(self, line: Mapping[str, Any]) -> None:

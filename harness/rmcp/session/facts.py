@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from rmcp.device.facts import HostFacts, flat
-from rmcp.isolation.lane import RuntimeFailed
+from rmcp.isolation.start_failures import RuntimeFailed
 from rmcp.matrix.facts import CaseFacts
 from rmcp.matrix.model import Case
 

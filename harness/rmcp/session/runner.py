@@ -26,6 +26,8 @@ from rmcp.session.options import RunOptions
 from rmcp.session.pinning import Pinning
 from rmcp.session.record import record_from
 
+_GROUP = 16  # cases of a batch that share one sync; after the machine died all of them are run again
+
 
 @dataclass(frozen=True)
 class CaseResult:
@@ -94,6 +96,8 @@ class CaseRunner:
         if placed is not case:
             upcoming = self._pinning.upcoming(upcoming)
         number = self._attempts[case.key] = self._attempts.get(case.key, 0) + 1
+        if level == "batch" and number == 1 and not self._journal.is_ahead(case.key, number):
+            self._journal.ahead(self._group(case, upcoming))
         self._journal.start(case.key, number)
         started = self._gate.mark()
         try:
@@ -117,6 +121,16 @@ class CaseRunner:
         self._journal.end(case.key, record)
         self._gate.ended(case, attempt, judgement)
         return record, attempt
+
+    def _group(self, case: Case, upcoming: Sequence[Case]) -> list[tuple[str, int]]:
+        """The case and those that will probably follow it in its batch. One that was begun before, perhaps because
+        the machine died under it, ends the group: should the machine die again, it shall be known under which."""
+        group = [(case.key, 1)]
+        for other in upcoming[: _GROUP - 1]:
+            if self._attempts.get(other.key, 0):
+                break
+            group.append((other.key, 1))
+        return group
 
     def _store(self, case: Case, attempt: Attempt, outcome: Outcome, kernel_lines: Sequence[str]) -> str | None:
         if outcome is Outcome.PASS:
