@@ -38,7 +38,7 @@ from rmcp.diagnose.shrink import shrink
 from rmcp.diagnose.space import Evidence, Space, Tally, mask_of
 from rmcp.diagnose.variants import variant
 from rmcp.matrix.model import Case
-from rmcp.outcome.words import Outcome
+from rmcp.words import Outcome
 
 RUNTIMES = ("5.2", "5.7", "6.0", "6.2", "6.4")
 ENVS = ("stock", "no-sdma", "no-direct", "no-winograd")

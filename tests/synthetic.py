@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rmcp.outcome.words import OUTCOMES, Cause, DeviceEvent, Outcome, Verdict
 from rmcp.runs.model import AttemptRecord, CaseRecord, Problem, Run
+from rmcp.words import OUTCOMES, Cause, DeviceEvent, Outcome, Verdict
 
 CLOCK = 1_790_000_000.0  # a fixed wall clock: reports of equal runs are equal
 

@@ -14,10 +14,10 @@ import pytest
 import synthetic
 
 from rmcp.compare import compare
-from rmcp.outcome.words import Outcome
 from rmcp.report.comparison import write_comparison
 from rmcp.report.html import write_html
 from rmcp.runs.model import Run
+from rmcp.words import Outcome
 
 ARGUMENTS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),

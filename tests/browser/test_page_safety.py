@@ -11,10 +11,10 @@ import synthetic
 from conftest import OpenPage
 
 from rmcp.compare import compare
-from rmcp.outcome.words import Outcome
 from rmcp.report.comparison import write_comparison
 from rmcp.report.html import write_html
 from rmcp.runs.model import Problem, Run
+from rmcp.words import Outcome
 
 # ruff: noqa: E501
 pytestmark = pytest.mark.browser

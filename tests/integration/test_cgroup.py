@@ -15,7 +15,7 @@ from rmcp.isolation.lane import PACKAGE_DIR, Lane, LaneOptions
 from rmcp.isolation.zygote_process import ZygoteProcess
 from rmcp.matrix.model import Case, Timeouts
 from rmcp.outcome.judge import judge
-from rmcp.outcome.words import Outcome
+from rmcp.words import Outcome
 from rmcp_torch import cgroup, linux
 
 BASE = cgroup.base(os.environ)

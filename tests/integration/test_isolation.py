@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rmcp.isolation.attempt import Attempt
+from rmcp.attempt import Attempt
 from rmcp.isolation.lane import Lane, LaneOptions
 from rmcp.isolation.pool import Live, PoolStep, plan_pool
 from rmcp.isolation.start_failures import RuntimeFailed

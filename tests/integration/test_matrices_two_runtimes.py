@@ -15,13 +15,13 @@ from rmcp.matrix.expand import expand
 from rmcp.matrix.find import shipped_matrices
 from rmcp.matrix.load import load_matrix
 from rmcp.matrix.model import Case
-from rmcp.outcome.words import Outcome, Verdict
 from rmcp.runs import load_run
 from rmcp.session import active
 from rmcp.session.active import ActiveRun
 from rmcp.session.options import RunOptions
 from rmcp.session.prepare import Prepared
 from rmcp.session.runner import CaseResult
+from rmcp.words import Outcome, Verdict
 
 pytestmark = [pytest.mark.runtime2, pytest.mark.torch, pytest.mark.slow]
 

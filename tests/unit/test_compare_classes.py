@@ -8,7 +8,7 @@ import pytest
 
 from rmcp.compare import CHANGES, Cell, Change, change_of
 from rmcp.compare.perf import slower_or_faster, speed_of
-from rmcp.outcome.words import Outcome, OutcomeClass, class_of
+from rmcp.words import Outcome, OutcomeClass, class_of
 
 O, C = Outcome, Change  # noqa: E741
 TABLE = [

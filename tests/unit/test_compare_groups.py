@@ -7,9 +7,9 @@ import json
 import synthetic
 
 from rmcp.compare import Change, Comparison, compare, groups_of
-from rmcp.outcome.words import Outcome
 from rmcp.report.comparison import comparison_json, group_text, sentence_of
 from rmcp.report.comparison_text import comparison_markdown, comparison_text
+from rmcp.words import Outcome
 
 
 def planted() -> Comparison:

@@ -10,12 +10,12 @@ import synthetic
 from rmcp.compare import Cell, Change, compare
 from rmcp.compare.pairs import after_test, paired
 from rmcp.compare.perf import times_of
-from rmcp.outcome.words import Outcome
 from rmcp.report.comparison import comparison_json, mark_of
 from rmcp.report.comparison_index import comparison_columns
 from rmcp.report.comparison_text import comparison_markdown, comparison_text
 from rmcp.runs.model import Run
 from rmcp.stats.rates import Rate, RateChange
+from rmcp.words import Outcome
 
 O, C = Outcome, Change  # noqa: E741
 

@@ -14,10 +14,10 @@ from rmcp.commands import compare as command
 from rmcp.compare import CHANGES, Change, Comparison, compare, sides_by
 from rmcp.compare.drift import kernel_parameters
 from rmcp.errors import UserError
-from rmcp.outcome.words import Outcome
 from rmcp.report.comparison import comparison_json, sentence_of
 from rmcp.report.comparison_text import comparison_markdown, comparison_text
 from rmcp.runs.model import Run
+from rmcp.words import Outcome
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "compare"
 RUNTIMES = {"5.2": {"torch": "1.13.1", "rocm": "5.2"}, "6.2": {"torch": "2.13.0", "rocm": "6.2"}}

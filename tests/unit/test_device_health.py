@@ -28,7 +28,7 @@ from rmcp.device.health import (
     healthy,
     step,
 )
-from rmcp.outcome.words import DeviceEvent
+from rmcp.words import DeviceEvent
 
 POLICY = Policy(canary_every=3, canary_timeout_s=60.0, canary_tries=2, recovery_pause_s=10.0, watch_s=70.0)
 WITH_RESET = Policy(canary_every=3, reset_command=("reset-it",), reset_timeout_s=9.0, resets=1)

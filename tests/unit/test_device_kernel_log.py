@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rmcp.device.bounded import Ended
 from rmcp.device.kernel_log import KernelEvent, KernelLog, attribute, parse
-from rmcp.outcome.words import DeviceEvent
+from rmcp.words import DeviceEvent
 
 AMD = "amdgpu 0000:03:00.0: amdgpu: "
 FAULT = [

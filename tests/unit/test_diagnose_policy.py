@@ -19,8 +19,8 @@ from rmcp.diagnose.policy_files import decision_page, env_text, policy_text, ret
 from rmcp.diagnose.study import study
 from rmcp.diagnose.variants import case_of
 from rmcp.matrix.load import load_text
-from rmcp.outcome.words import Cause, Outcome
 from rmcp.runs.model import AttemptRecord, CaseRecord, Run
+from rmcp.words import Cause, Outcome
 from rmcp_torch.workarounds.policy import parse
 
 SIGNATURE = "crash|segfault|SIGSEGV"

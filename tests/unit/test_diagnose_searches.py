@@ -21,7 +21,7 @@ from rmcp.diagnose.shrink import shrink
 from rmcp.diagnose.variants import experiment_key, variant
 from rmcp.errors import UserError
 from rmcp.matrix.model import Case
-from rmcp.outcome.words import Outcome
+from rmcp.words import Outcome
 
 SIGNATURE = "crash|segfault|SIGSEGV"
 FAILED = ProbeResult(Outcome.CRASH, SIGNATURE, 0.1)

@@ -23,8 +23,8 @@ from rmcp.diagnose.study import coverage_of, study
 from rmcp.diagnose.variants import case_of
 from rmcp.matrix.expressions import compile_expression
 from rmcp.matrix.facts import known_names
-from rmcp.outcome.words import Cause, Outcome
 from rmcp.runs.model import AttemptRecord, CaseRecord, Run
+from rmcp.words import Cause, Outcome
 from rmcp_torch.workarounds.policy import parse
 
 AXES = ("runtime", "env", "shape")

@@ -22,8 +22,8 @@ from rmcp.matrix.document import Expectation
 from rmcp.matrix.errors import Position
 from rmcp.matrix.expressions import compile_expression
 from rmcp.matrix.load import load_matrix, load_text
-from rmcp.outcome.words import Cause, Outcome
 from rmcp.runs.model import AttemptRecord, CaseRecord, Run
+from rmcp.words import Cause, Outcome
 
 TODAY = datetime.date(2026, 11, 21)
 VALUES = {"env": ("stock", "no-sdma"), "dtype": ("f32", "f16"), "h": ("40", "42", "44", "48")}

@@ -11,7 +11,7 @@ from rmcp.expect.verdict import describe, judge, unused
 from rmcp.matrix.document import Expectation
 from rmcp.matrix.errors import Position
 from rmcp.matrix.expressions import compile_expression
-from rmcp.outcome.words import Cause, Outcome, Verdict
+from rmcp.words import Cause, Outcome, Verdict
 
 TODAY = datetime.date(2026, 11, 21)
 AT = Position("m.yaml", 3, 5)

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 import rmcp
 from rmcp.errors import UserError
-from rmcp.outcome.words import Outcome
 from rmcp.pytest_plugin.isolated_policy import limits_from
 from rmcp.pytest_plugin.isolated_reports import PHASES, Place, Seen, compose, judged, own_frames, passed
 from rmcp.pytest_plugin.isolated_virgin import Virginity, fork_works, open_gpu_node
 from rmcp.pytest_plugin.isolated_wire import clean, restored, safe_repr, warning_from_wire, warning_to_wire
+from rmcp.words import Outcome
 
 PLACE = Place("test_a.py::test_a", ("test_a.py", 4, "test_a"), "/x/test_a.py", {"test_a": 1})
 EMPTY = {"head": "", "tail": "", "dropped": 0}

@@ -16,7 +16,7 @@ from rmcp.matrix.document import Matrix
 from rmcp.matrix.errors import MatrixError
 from rmcp.matrix.expand import expand
 from rmcp.matrix.load import load_matrix, load_text
-from rmcp.outcome.words import Cause, Outcome
+from rmcp.words import Cause, Outcome
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "matrix"
 HEAD = "rmcp: 1\nname: t\ndefaults: {workload: noop}\n"

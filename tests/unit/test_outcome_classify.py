@@ -13,7 +13,7 @@ from rmcp.outcome.advice import BY_CAUSE, BY_PATTERN, BY_SIGNAL, advice_for
 from rmcp.outcome.patterns import PATTERNS, RUNTIME_ERRORS
 from rmcp.outcome.recognise import recognise
 from rmcp.outcome.recognition import Recognition
-from rmcp.outcome.words import CAUSE_TEXT, Cause
+from rmcp.words import CAUSE_TEXT, Cause
 
 FAULT = (
     "loading model\n:0:rocdevice.cpp            :2984: 43 us: [pid:4711  tid:0x7fb3] Callback: Queue "

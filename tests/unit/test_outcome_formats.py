@@ -6,7 +6,7 @@ import pytest
 
 from rmcp.outcome.localised import LOCALISED
 from rmcp.outcome.recognise import recognise
-from rmcp.outcome.words import Cause
+from rmcp.words import Cause
 
 # ruff: noqa: E501 - log lines are long
 LOGS: list[tuple[str, str, dict]] = [

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rmcp.device.kernel_events import parse
-from rmcp.isolation.attempt import (
+from rmcp.attempt import (
     Attempt,
     Captured,
     Check,
@@ -23,9 +22,10 @@ from rmcp.isolation.attempt import (
     Sent,
     TaskState,
 )
+from rmcp.device.kernel_events import parse
 from rmcp.outcome.evidence import Incident
 from rmcp.outcome.judge import RULES, judge
-from rmcp.outcome.words import DeviceEvent, Outcome
+from rmcp.words import DeviceEvent, Outcome
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "outcome"
 FOLDERS = sorted(folder for folder in GOLDEN.iterdir() if folder.is_dir())

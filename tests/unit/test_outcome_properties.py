@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rmcp.outcome import scan
 from rmcp.outcome.patterns import PATTERNS, Rank
 from rmcp.outcome.recognise import _needles, recognise
-from rmcp.outcome.words import Cause
+from rmcp.words import Cause
 
 FAULTS = [
     pattern.example

@@ -6,7 +6,7 @@ import pytest
 
 from rmcp.outcome.patterns import BENIGN, PATTERNS, RUNTIME_ERRORS, Rank
 from rmcp.outcome.recognise import recognise
-from rmcp.outcome.words import Cause
+from rmcp.words import Cause
 
 # ruff: noqa: E501 - log lines are long
 POSITIVE: list[tuple[str, str, dict]] = [

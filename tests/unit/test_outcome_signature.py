@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rmcp.outcome.fingerprint import RELEASES, runtime_of_line, runtimes, source_line, warning
 from rmcp.outcome.signature import cluster, normalise, normalise_kernel, same, signature_of
-from rmcp.outcome.words import Cause, Outcome
+from rmcp.words import Cause, Outcome
 
 
 def sign(**given_parts):

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import synthetic
 
-from rmcp.outcome.words import Outcome
 from rmcp.report.coverage import coverage_of, coverage_payload
 from rmcp.report.html import render_html
 from rmcp.report.markdown import render_markdown
 from rmcp.runs.model import Run
+from rmcp.words import Outcome
 
 MATRIX = """
 rmcp: 1

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import synthetic
 
-from rmcp.outcome.words import Outcome, Verdict
 from rmcp.report import write_reports
 from rmcp.report.annotations import annotations_of, line_of, render_annotations
 from rmcp.report.csv_export import render_csv
 from rmcp.report.ctrf import render_ctrf
 from rmcp.runs.model import Run
+from rmcp.words import Outcome, Verdict
 
 MATRIX = """\
 rmcp: 1

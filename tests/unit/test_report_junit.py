@@ -11,8 +11,8 @@ import synthetic
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rmcp.outcome.words import Outcome, Verdict
 from rmcp.report.junit import kind_of, render_junit, write_junit
+from rmcp.words import Outcome, Verdict
 
 SCHEMAS = Path(__file__).parents[1] / "golden" / "report" / "xsd"
 BOTH = ("jenkins-junit-10.xsd", "ant-junit-rules.xsd")

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import synthetic
 
-from rmcp.outcome.words import Outcome, Verdict
 from rmcp.report.markdown import SIZE_LIMIT, append_step_summary, cell, render_markdown
 from rmcp.report.tally import tally
 from rmcp.runs.model import Run
+from rmcp.words import Outcome, Verdict
 
 
 def cases(*outcomes: Outcome, **changes: object) -> list:  # type: ignore[type-arg]

@@ -12,10 +12,10 @@ import synthetic
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rmcp.outcome.words import Outcome
 from rmcp.report.evidence import READ_LIMIT, guilty_lines, read_texts
 from rmcp.report.files import write_atomically
 from rmcp.report.plain import number, one_line, plain, show_text, visible, xml_text
+from rmcp.words import Outcome
 
 
 @pytest.mark.parametrize(

@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 
+from rmcp.attempt import Attempt, Captured
 from rmcp.cli import main
 from rmcp.errors import UserError
-from rmcp.isolation.attempt import Attempt, Captured
 from rmcp.matrix.model import Case
-from rmcp.outcome.words import Cause, Outcome, Verdict
 from rmcp.runs import load_run, outstanding
 from rmcp.runs.export import lines, records
 from rmcp.runs.merge import merge_runs
 from rmcp.runs.model import AttemptRecord
 from rmcp.runs.writer import RunDirectory, create_run
+from rmcp.words import Cause, Outcome, Verdict
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "runs"
 MATRIX = {"matrix": {"name": "m", "digest": "d1"}}

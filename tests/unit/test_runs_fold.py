@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rmcp.outcome.words import Cause, Outcome
 from rmcp.runs.fold import decide, fold, fold_all
 from rmcp.runs.model import AttemptRecord, CaseRecord
 from rmcp.runs.trails import JournalLines
+from rmcp.words import Cause, Outcome
 
 P, W, C, H, M, L = (
     Outcome.PASS,

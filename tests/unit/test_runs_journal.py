@@ -19,15 +19,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rmcp.attempt import Attempt, Captured, TaskState
 from rmcp.errors import UserError
-from rmcp.isolation.attempt import Attempt, Captured, TaskState
 from rmcp.matrix.model import Case, RuntimeSpec
-from rmcp.outcome.words import Cause, Outcome
 from rmcp.runs import journal as journal_module
 from rmcp.runs import list_runs, load_run, outstanding
 from rmcp.runs.journal import Journal
 from rmcp.runs.model import AttemptRecord
 from rmcp.runs.writer import RunDirectory, create_run, new_run_id, open_run, slug
+from rmcp.words import Cause, Outcome
 
 
 def make(name: str, **more: Any) -> Case:
@@ -327,7 +327,7 @@ import sys
 from pathlib import Path
 from rmcp.runs.writer import open_run
 from rmcp.runs.model import AttemptRecord
-from rmcp.outcome.words import Outcome
+from rmcp.words import Outcome
 journal = open_run(Path(sys.argv[1])).journal("main")
 print("ready", flush=True)
 number = 0

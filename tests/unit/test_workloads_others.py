@@ -267,7 +267,7 @@ def test_what_a_context_keeps():
 def test_a_check_has_the_fields_of_the_runner():
     from dataclasses import fields
 
-    from rmcp.isolation.attempt import Check
+    from rmcp.attempt import Check
     from rmcp_torch.workloads import numerics
 
     known = {field.name for field in fields(Check)}

@@ -78,7 +78,7 @@ def find_case(words: list[str], matrix: str | None, reports: Path) -> Found:
 
 def _in_run(run: Run, name: str) -> Found:
     from rmcp.diagnose.variants import case_of
-    from rmcp.outcome.words import OutcomeClass, class_of
+    from rmcp.words import OutcomeClass, class_of
 
     for record in run.cases:
         if name in (record.id, record.key):

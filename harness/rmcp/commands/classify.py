@@ -15,7 +15,7 @@ from rmcp.outcome.advice import BY_CAUSE, advice_for
 from rmcp.outcome.fingerprint import warning
 from rmcp.outcome.recognise import recognise, signal_of
 from rmcp.outcome.recognition import Recognition
-from rmcp.outcome.words import Cause
+from rmcp.words import Cause
 
 _LARGEST = 1 << 30  # bytes that are read: the recogniser holds the text in memory
 _NO_BREAK = "\u00a0"  # keeps a command on one line, so that it can be pasted

@@ -14,8 +14,8 @@ from rmcp.expect.observed import Observed, observe
 from rmcp.expect.verdict import judge, unused
 from rmcp.matrix.document import Matrix
 from rmcp.matrix.load import load_matrix
-from rmcp.outcome.words import Verdict
 from rmcp.runs.model import Run
+from rmcp.words import Verdict
 
 EXIT_UNEXPECTED = 1
 _SHOWN = 20  # cases listed per verdict

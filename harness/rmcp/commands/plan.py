@@ -18,6 +18,7 @@ from rmcp.matrix.lock import write_lock
 from rmcp.matrix.model import Case
 from rmcp.matrix.plan import Plan
 from rmcp.matrix.select import select, shard
+from rmcp.matrix.why import why
 from rmcp.session.remarks import remarks
 
 EXIT_NOTHING = 5  # pytest's: nothing was selected
@@ -62,7 +63,7 @@ def _plan(path: Path, args: argparse.Namespace) -> int:
     matrix = load_matrix(path, args.runtime)
     plan = expand(matrix, args.profile)
     if args.explain:
-        print(plan.why(args.explain))
+        print(why(plan, args.explain))
         for case in plan.cases:
             if args.explain in (case.id, case.key):
                 from rmcp.runtimes.describe import start_command
@@ -117,8 +118,8 @@ def _lock(plan: Plan) -> None:
 
 def _after(plan: Plan, ref: str, reports: Path) -> None:
     from rmcp.matrix.coverage import measure
-    from rmcp.outcome.words import OUTCOMES, OutcomeClass
     from rmcp.runs.reader import load_run
+    from rmcp.words import OUTCOMES, OutcomeClass
 
     run = load_run(ref, reports)
     silent = (OutcomeClass.NO_VERDICT, OutcomeClass.NOT_RUN)

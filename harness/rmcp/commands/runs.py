@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rmcp.outcome.words import OUTCOMES, Outcome, OutcomeClass, Verdict, class_of
 from rmcp.runs.model import Run
+from rmcp.words import OUTCOMES, Outcome, OutcomeClass, Verdict, class_of
 
 _COLUMNS = (
     ("RUN", "run"),

@@ -14,8 +14,8 @@ from rmcp.compare.pairs import Cells, Pairing, paired
 from rmcp.compare.perf import speed_of, times_of
 from rmcp.compare.sides import identity_of, side_of_run, sides_by, sides_of
 from rmcp.errors import UserError
-from rmcp.outcome.words import Outcome
 from rmcp.runs.model import Run
+from rmcp.words import Outcome
 
 _GOOD = (Outcome.PASS, Outcome.WARN)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rmcp.compare.model import Cell, Change
 from rmcp.compare.perf import slower_or_faster
-from rmcp.outcome.words import Outcome, OutcomeClass, class_of
+from rmcp.words import Outcome, OutcomeClass, class_of
 
 # What a death does to the machine; a case that now takes the device with it is worse, whatever it is called.
 _HARM = {"none": 0, "fault": 0, "reset": 1, "wedged": 2, "lost": 2}

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from rmcp.outcome.words import Outcome, Word
 from rmcp.stats.rates import Compared, Rate
+from rmcp.words import Outcome, Word
 
 
 class Change(Word):

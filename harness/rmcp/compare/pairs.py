@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from rmcp.compare.classes import change_of
 from rmcp.compare.model import Cell, Change
-from rmcp.outcome.words import Outcome, OutcomeClass, class_of
 from rmcp.stats.rates import Compared, Rate, RateChange, compare_rates
+from rmcp.words import Outcome, OutcomeClass, class_of
 
 Cells = Sequence[Cell | None]
 

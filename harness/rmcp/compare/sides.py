@@ -11,9 +11,9 @@ from typing import Any
 from rmcp.compare.drift import facts_of
 from rmcp.compare.model import Cell, Side
 from rmcp.errors import UserError
-from rmcp.outcome.words import Outcome, OutcomeClass, class_of
 from rmcp.runs.model import AttemptRecord, CaseRecord, Run
 from rmcp.stats.rates import Rate
+from rmcp.words import Outcome, OutcomeClass, class_of
 
 _MOST_SAMPLES = 64  # per row and side; what workloads record at most
 _KEY = 20  # hex digits of a row's key that are kept: 80 bits, in a third of the memory

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from rmcp.outcome.words import DeviceEvent
+from rmcp.words import DeviceEvent
 
 
 class Health(Enum):

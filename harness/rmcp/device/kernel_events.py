@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from rmcp.outcome.words import DeviceEvent
+from rmcp.words import DeviceEvent
 
 _LONGEST = 2000  # characters of a line that are looked at; printk's own limit is 1024
 _JOIN_LINES = 40  # a page fault report is 10 lines; other devices may talk in between

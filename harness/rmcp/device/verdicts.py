@@ -13,7 +13,7 @@ from rmcp.device.kernel_events import KernelEvent
 from rmcp.device.numbers import whole
 from rmcp.device.parameters import PARAMETERS, compute_timeout_s
 from rmcp.device.probes import Probed, Tool, Torch
-from rmcp.outcome.words import DeviceEvent
+from rmcp.words import DeviceEvent
 
 _BUSY = 99  # percent; a wedged card shows 99 or 100 without a process
 _BAD_TAINTS = frozenset({"machine check", "bad page", "kernel died (oops)", "soft lockup"})

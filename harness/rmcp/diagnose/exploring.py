@@ -17,7 +17,7 @@ from rmcp.diagnose.space import Tally, bits
 from rmcp.diagnose.study import Cell, Study, signature_of, study
 from rmcp.diagnose.variants import variant
 from rmcp.matrix.model import Case
-from rmcp.outcome.words import DeviceEvent, Outcome
+from rmcp.words import DeviceEvent, Outcome
 
 _MOST_SHAPES = 240  # new shapes that are offered
 _BASES = 3  # cases of each kind (failing, passing beside the rule) that new shapes start from

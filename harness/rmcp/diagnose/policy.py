@@ -18,8 +18,8 @@ from rmcp.diagnose.conditions import conditions_of
 from rmcp.diagnose.explain import Explanation
 from rmcp.diagnose.space import bits
 from rmcp.diagnose.study import Cell, Study, signature_of
-from rmcp.outcome.words import OutcomeClass, class_of
 from rmcp.runs.model import CaseRecord
+from rmcp.words import OutcomeClass, class_of
 
 _Key = tuple[tuple[str, str], ...]
 _TIMES = ("median_s", "median_ms", "ms", "seconds")  # metrics that measure the work itself, best first

@@ -14,8 +14,8 @@ from typing import Any
 from rmcp.diagnose.variants import experiment_key
 from rmcp.errors import UserError
 from rmcp.matrix.model import Case
-from rmcp.outcome.words import Outcome, OutcomeClass, class_of
 from rmcp.stats.exact import Sprt
+from rmcp.words import Outcome, OutcomeClass, class_of
 
 STEADY = 0.02  # chance that an attempt of a steady case lies
 _FLAKY = 0.2  # the same once a case was seen to do both

@@ -13,8 +13,8 @@ from rmcp.diagnose.localise import Localised, localise
 from rmcp.diagnose.space import Space, Tally, bits
 from rmcp.diagnose.variants import case_of
 from rmcp.matrix.model import Case
-from rmcp.outcome.words import OutcomeClass, class_of
 from rmcp.runs.model import AttemptRecord, CaseRecord, Run
+from rmcp.words import OutcomeClass, class_of
 
 _UNSET = "unset"
 _FAILING = (OutcomeClass.FAILED, OutcomeClass.FAILED_SILENTLY, OutcomeClass.DIED)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rmcp.device.facts import Cpu, HostFacts, flat
-from rmcp.outcome.words import OUTCOMES, Cause, Outcome, OutcomeClass
 from rmcp.runs.model import CaseRecord, Run
+from rmcp.words import OUTCOMES, Cause, Outcome, OutcomeClass
 
 _OWN_SIGNAL = (Outcome.CRASH, Outcome.OOM, Outcome.TAINTED)
 _NO_WORD = (OutcomeClass.NO_VERDICT, OutcomeClass.NOT_RUN)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from rmcp.matrix.document import Expectation
 from rmcp.matrix.versions import glob_pattern
-from rmcp.outcome.words import Cause, Outcome
+from rmcp.words import Cause, Outcome
 
 __all__ = ["Expectation", "accepts", "matching"]
 

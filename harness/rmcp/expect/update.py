@@ -12,7 +12,7 @@ from rmcp.expect.rules import accepts, matching
 from rmcp.expect.verdict import is_expired
 from rmcp.matrix.document import Expectation
 from rmcp.matrix.rules import quoted
-from rmcp.outcome.words import OUTCOMES, Cause, Outcome, OutcomeClass
+from rmcp.words import OUTCOMES, Cause, Outcome, OutcomeClass
 
 # Facts that say where a failure was seen; a rule made from one run speaks of no other machine.
 _PLACE = ("device", "gfx", "rocm")

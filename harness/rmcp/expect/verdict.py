@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from rmcp.expect.rules import accepts, matching
 from rmcp.matrix.document import Expectation
-from rmcp.outcome.words import OUTCOMES, Cause, Outcome, OutcomeClass, Verdict
+from rmcp.words import OUTCOMES, Cause, Outcome, OutcomeClass, Verdict
 
 _NOTHING_TO_SAY = (OutcomeClass.NO_VERDICT, OutcomeClass.NOT_RUN)
 

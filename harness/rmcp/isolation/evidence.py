@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rmcp.isolation.attempt import (
+from rmcp.attempt import (
     Attempt,
     Captured,
     Check,

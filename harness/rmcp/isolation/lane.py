@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from rmcp.attempt import Attempt, Captured, Phase, PythonError
 from rmcp.errors import UserError
-from rmcp.isolation.attempt import Attempt, Captured, Phase, PythonError
 from rmcp.isolation.evidence import attempt_from
 from rmcp.isolation.pool import MAX_LIVE, Live, plan_pool
 from rmcp.isolation.start_failures import RuntimeFailed, StartFailed, died_at_start, hung_at_start, status_text

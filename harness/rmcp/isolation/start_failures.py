@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from rmcp.isolation.attempt import Attempt, Captured, Deadline, Phase, Sent, TaskState
+from rmcp.attempt import Attempt, Captured, Deadline, Phase, Sent, TaskState
 from rmcp.isolation.zygote_process import ZygoteGone, ZygoteProcess
 from rmcp_torch import linux as target_linux
 

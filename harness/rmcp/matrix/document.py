@@ -10,7 +10,7 @@ from typing import Any
 
 from rmcp.matrix.errors import Position
 from rmcp.matrix.expressions import Expression
-from rmcp.outcome.words import Cause, Outcome
+from rmcp.words import Cause, Outcome
 
 MATRIX_FORMAT = "1"  # the `rmcp:` key of the file
 DEFAULT_PROFILE = "default"  # what runs when nobody names a profile

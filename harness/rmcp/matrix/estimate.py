@@ -11,7 +11,7 @@ from rmcp.matrix.document import Expectation
 from rmcp.matrix.expressions import Expression, compile_expression
 from rmcp.matrix.facts import CaseFacts
 from rmcp.matrix.model import Case
-from rmcp.outcome.words import Outcome
+from rmcp.words import Outcome
 
 # Measured on two shared cores (Xeon, 2.x GHz) with torch 2.13.0 and Debian's 1.13.1; shapes of unet, vgg16, yolov8n.
 _START_S = 3.0  # pytest, the first interpreter

@@ -58,12 +58,6 @@ class Plan:
     rows: tuple[Row, ...] = ()
     stale: bool = False
 
-    def why(self, id_or_key: str) -> str:
-        """Why a case is in or out, with the rule and its position. Raises UserError for what is no case."""
-        from rmcp.matrix.why import why
-
-        return why(self, id_or_key)
-
     def shares(self) -> Shares:
         """How much of the full product the plan runs, and what it says about the rest."""
         planned = len(self.cases)

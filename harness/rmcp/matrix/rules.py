@@ -25,7 +25,7 @@ from rmcp.matrix.nodes import Entry, Node, Scalar, Source
 from rmcp.matrix.nodes import Mapping as MapNode
 from rmcp.matrix.reading import PATCH_KEYS, Reader
 from rmcp.matrix.versions import glob_pattern
-from rmcp.outcome.words import Cause, Outcome
+from rmcp.words import Cause, Outcome
 
 EXCLUDE_KEYS = ("match", "where", "reason")
 REDUCE_KEYS = ("strength", "lock")

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from rmcp.matrix.document import MATRIX_FORMAT
-from rmcp.outcome.words import Cause, Outcome
+from rmcp.words import Cause, Outcome
 
 Scalar = str | int | float | bool | None
 Name = Annotated[str | int | float | bool, Field(description="letters, digits and . _ + -")]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from typing import TYPE_CHECKING
 
 from rmcp.errors import UserError
 from rmcp.matrix.building import Builder, Point
@@ -13,9 +12,7 @@ from rmcp.matrix.document import Axis
 from rmcp.matrix.errors import did_you_mean
 from rmcp.matrix.facts import CaseFacts
 from rmcp.matrix.model import Case
-
-if TYPE_CHECKING:
-    from rmcp.matrix.plan import Plan
+from rmcp.matrix.plan import Plan
 
 _KEY = re.compile(r"[0-9a-f]{8,64}")
 _MOST_KEYS = 200_000  # cases of the product whose keys are tried to find one that is not planned; about 2 s

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from rmcp.outcome.recognition import Recognition
-from rmcp.outcome.words import Cause
+from rmcp.words import Cause
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rmcp.outcome.patterns import Pattern, Rank
-from rmcp.outcome.words import Cause
+from rmcp.words import Cause
 
 # What launchers print before they kill their own workers: a `Killed` after that is theirs, not the OOM killer's.
 _PARENT_KILLED = re.compile(

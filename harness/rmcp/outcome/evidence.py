@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from rmcp.attempt import Attempt
 from rmcp.device.kernel_events import KernelEvent, attribute
-from rmcp.isolation.attempt import Attempt
 from rmcp.outcome.patterns import XIDS_AFTERWARDS
 from rmcp.outcome.recognise import recognise
 from rmcp.outcome.recognition import Recognition
-from rmcp.outcome.words import Cause, DeviceEvent
+from rmcp.words import Cause, DeviceEvent
 
 # Causes that stand for exhausted memory, of the device or of the host.
 MEMORY_CAUSES = frozenset({Cause.OUT_OF_MEMORY, Cause.CPU_OOM_KILL})

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rmcp.outcome.words import Cause
+from rmcp.words import Cause
 
 _NUMBERS = ("node", "pid", "exit_code", "gpu_index", "xid", "free_mb")
 _SQLITE = re.compile(r"SQLite|sqlite_db|sqlite3|Timeout while waiting for Database", re.IGNORECASE)

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rmcp.attempt import Attempt
 from rmcp.device.kernel_events import KernelEvent
-from rmcp.isolation.attempt import Attempt
 from rmcp.outcome.evidence import (
     DEVICE_OF_CAUSE,
     GENERIC_CAUSES,
@@ -40,7 +40,7 @@ from rmcp.outcome.messages import (
 )
 from rmcp.outcome.recognition import Recognition
 from rmcp.outcome.signature import signature_of
-from rmcp.outcome.words import Cause, DeviceEvent, Outcome
+from rmcp.words import Cause, DeviceEvent, Outcome
 
 _FIRST_CAUSES = frozenset({Outcome.ERROR, Outcome.MISMATCH, Outcome.OOM})
 # Signals that mean the process itself broke; a SIGKILL or SIGTERM that we did not send came from outside.

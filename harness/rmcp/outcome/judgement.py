@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rmcp.outcome.words import Cause, DeviceEvent, Outcome
+from rmcp.words import Cause, DeviceEvent, Outcome
 
 SIGNATURE_RULE = 1  # raised when a rule of outcome/ changes, so that a changed rule is not a changed crash
 

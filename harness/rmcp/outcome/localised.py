@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 
 from rmcp.outcome.patterns import Pattern, Rank
-from rmcp.outcome.words import Cause
+from rmcp.words import Cause
 
 SEGFAULT = (
     "Speicherzugriffsfehler",

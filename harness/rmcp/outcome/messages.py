@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from rmcp.outcome.evidence import Evidence
-from rmcp.outcome.words import CAUSE_TEXT, Cause
+from rmcp.words import CAUSE_TEXT, Cause
 
 _MESSAGE_LIMIT = 300  # characters of Judgement.message: one terminal line or two
 

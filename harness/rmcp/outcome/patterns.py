@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
-from rmcp.outcome.words import Cause
+from rmcp.words import Cause
 
 
 class Rank(IntEnum):

@@ -23,7 +23,7 @@ from rmcp.outcome.patterns import BENIGN, CYCLES_TEXTS, PATTERNS, XIDS, Pattern,
 from rmcp.outcome.recognition import Recognition
 from rmcp.outcome.runtime_errors import RUNTIME_NEEDLES, runtime_error
 from rmcp.outcome.surroundings import in_diff, in_docstring, is_python, lead_of
-from rmcp.outcome.words import Cause
+from rmcp.words import Cause
 
 _FOLLOWING = 3  # lines that may belong to a wrapped message
 _AFTER_DECISION = 400  # candidate lines that are still read for fields once a primary cause is known

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rmcp.outcome.words import Cause
+from rmcp.words import Cause
 
 
 @dataclass(frozen=True)

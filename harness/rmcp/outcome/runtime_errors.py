@@ -19,7 +19,7 @@ from rmcp.outcome.patterns import (
     Rank,
     RuntimeStatus,
 )
-from rmcp.outcome.words import Cause
+from rmcp.words import Cause
 
 # Literals of which every line with a runtime status has one.
 RUNTIME_NEEDLES = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from rmcp.outcome.judgement import SIGNATURE_RULE
-from rmcp.outcome.words import Cause, Outcome
+from rmcp.words import Cause, Outcome
 
 RULE = SIGNATURE_RULE
 _UNKNOWN = "?"  # stands for a part that the evidence does not have

@@ -16,10 +16,10 @@ from typing import Any
 
 from rmcp.errors import UserError
 from rmcp.matrix.document import Matrix
-from rmcp.outcome.words import OUTCOMES, Outcome, Verdict
 from rmcp.runs.model import CaseRecord, Run
 from rmcp.runs.reader import load_run
 from rmcp.runs.writer import RunDirectory
+from rmcp.words import OUTCOMES, Outcome, Verdict
 
 _APART_FROM = 3_000  # cases; folding one takes about 10 kB, a process of its own half a second
 _APART_S = 600.0  # 100,000 cases fold and render in well under a minute

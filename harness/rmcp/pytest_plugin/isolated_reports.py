@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rmcp.isolation.attempt import Attempt, Captured, PythonError
+from rmcp.attempt import Attempt, Captured, PythonError
 from rmcp.isolation.evidence import attempt_from, captured_from
 from rmcp.outcome.judge import judge
 from rmcp.outcome.judgement import Judgement
-from rmcp.outcome.words import Outcome
+from rmcp.words import Outcome
 
 PHASES = ("setup", "call", "teardown")
 _TEXT_LIMIT = 16_000  # characters of one stream in the text of a failure; the section has up to 96 KiB

@@ -13,7 +13,6 @@ import pytest
 
 from rmcp.errors import UserError
 from rmcp.isolation.evidence import captured_from
-from rmcp.outcome.words import Outcome
 from rmcp.pytest_plugin.interrupts import Interrupts
 from rmcp.pytest_plugin.isolated_child import to_wire, xfail_of
 from rmcp.pytest_plugin.isolated_fresh import run_fresh
@@ -24,6 +23,7 @@ from rmcp.pytest_plugin.isolated_virgin import Virginity
 from rmcp.pytest_plugin.isolated_wire import restored, warning_from_wire
 from rmcp.pytest_plugin.isolated_workers import kill_workers, worker_pids
 from rmcp.pytest_plugin.workers import is_controller, is_worker, stop_workers
+from rmcp.words import Outcome
 from rmcp_torch import linux
 
 NAME = "rmcp-isolated"

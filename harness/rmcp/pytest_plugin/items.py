@@ -11,9 +11,9 @@ import pytest
 
 from rmcp.matrix.document import Matrix
 from rmcp.matrix.model import Case
-from rmcp.outcome.words import OUTCOMES, Outcome, OutcomeClass, Verdict, class_of
 from rmcp.session.options import RunOptions
 from rmcp.session.runner import CaseResult
+from rmcp.words import OUTCOMES, Outcome, OutcomeClass, Verdict, class_of
 
 _SECTION_LIMIT = 16_000  # characters of stdout or stderr in a report; all of it lies in the run directory
 

@@ -14,7 +14,6 @@ import pytest
 
 from rmcp.errors import UserError
 from rmcp.matrix.model import Case
-from rmcp.outcome.words import Verdict
 from rmcp.pytest_plugin.finishing import Finished, finish_run, update_expectations
 from rmcp.pytest_plugin.interrupts import Interrupts
 from rmcp.pytest_plugin.items import (
@@ -36,6 +35,7 @@ from rmcp.session.options import RunOptions
 from rmcp.session.prepare import Prepared, prepare
 from rmcp.session.remarks import remarks
 from rmcp.session.runner import CaseResult
+from rmcp.words import Verdict
 
 _REMARKS = 6  # lines; the plan has all
 _LOOKAHEAD = 64  # following cases that the lane may prepare for

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from rmcp.outcome.words import OUTCOMES, Outcome, OutcomeClass, Verdict
+from rmcp.words import OUTCOMES, Outcome, OutcomeClass, Verdict
 
 _MAX_VALUES = 12  # values of an axis that are listed; the report has them all
 _MAX_SIGNATURES = 12

@@ -11,13 +11,13 @@ from typing import Any
 
 from rmcp import __version__
 from rmcp.compare import CHANGES, Change, Comparison, Group, Row, Side, groups_of, times_of
-from rmcp.outcome.words import Outcome
 from rmcp.report.bundle import page, table, top
 from rmcp.report.columns import index_blocks
 from rmcp.report.comparison_index import comparison_columns, comparison_head
 from rmcp.report.files import without_collection, write_atomically
 from rmcp.report.plain import one_line
 from rmcp.stats.medians import Interval
+from rmcp.words import Outcome
 
 _GROUPS = 100  # groups in page and JSON
 _NAMED = 6  # change classes that the sentence names, the most important first; tables name all

@@ -17,9 +17,9 @@ from rmcp.errors import UserError
 from rmcp.matrix.coverage import ProductCoverage, measure
 from rmcp.matrix.load import load_text
 from rmcp.matrix.plan import Plan
-from rmcp.outcome.words import Outcome, OutcomeClass, class_of
 from rmcp.report.plain import one_line
 from rmcp.runs.model import Run
+from rmcp.words import Outcome, OutcomeClass, class_of
 
 _SILENT = (OutcomeClass.NO_VERDICT, OutcomeClass.NOT_RUN)
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
-from rmcp.outcome.words import Outcome, Verdict
 from rmcp.report.evidence import read_texts
 from rmcp.report.facts import title_of
 from rmcp.report.files import write_atomically
 from rmcp.report.plain import number, one_line, xml_text
 from rmcp.runs.model import AttemptRecord, CaseRecord, Run
+from rmcp.words import Outcome, Verdict
 
 _BODY_LIMIT = 16 * 1024  # characters of evidence in one test case
 _TOTAL_LIMIT = 32 * 1024 * 1024  # characters of evidence in one file; Jenkins and GitLab choke on more

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from rmcp.outcome.words import OUTCOMES
 from rmcp.report.coverage import RunCoverage, coverage_of
 from rmcp.report.facts import started_of, title_of
 from rmcp.report.files import write_atomically
@@ -14,6 +13,7 @@ from rmcp.report.plain import one_line
 from rmcp.report.repro import rmcp_command
 from rmcp.report.tally import Tally, is_bad, is_known, tally
 from rmcp.runs.model import CaseRecord, Run
+from rmcp.words import OUTCOMES
 
 SIZE_LIMIT = 1_000_000  # bytes; GitHub refuses a step summary above 1 MiB
 _SIGNS = {"ok": "✅", "bad": "❌", "open": "❔"}

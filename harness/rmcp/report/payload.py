@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rmcp import __version__
-from rmcp.outcome.words import OUTCOMES, Cause, Verdict
 from rmcp.report.columns import Pool, column
 from rmcp.report.coverage import coverage_payload
 from rmcp.report.evidence import guilty_lines, needles_of, read_texts
@@ -16,6 +15,7 @@ from rmcp.report.plain import number, one_line, plain, show_text
 from rmcp.report.repro import reproducer, rmcp_command, shell_command
 from rmcp.report.tally import Tally, failed, is_bad, tally
 from rmcp.runs.model import AttemptRecord, CaseRecord, Run
+from rmcp.words import OUTCOMES, Cause, Verdict
 
 FORMAT = 1
 _TEXT_LIMIT = 24 * 1024  # characters of one stream of one attempt

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from rmcp.outcome.words import OUTCOMES, Outcome, OutcomeClass, Verdict, class_of
 from rmcp.report.plain import number
 from rmcp.runs.model import CaseRecord, Run
+from rmcp.words import OUTCOMES, Outcome, OutcomeClass, Verdict, class_of
 
 _FAILED_CLASSES = (OutcomeClass.FAILED_SILENTLY, OutcomeClass.FAILED, OutcomeClass.DIED)
 _WAYS_SAID = 4  # outcomes named in the verdict sentence; the chips below it name all of them

@@ -12,8 +12,8 @@ from typing import Any
 
 from rmcp.errors import UserError
 from rmcp.matrix.model import Case, RuntimeSpec
-from rmcp.outcome.words import Cause, DeviceEvent, Outcome
 from rmcp.runs.model import RUN_FORMAT, AttemptRecord
+from rmcp.words import Cause, DeviceEvent, Outcome
 
 _MAX_LINE = 4 * 1024 * 1024  # bytes; a journal line is an index entry, evidence belongs into attempts/
 _BULKY = ("metrics", "observed", "checks", "fields", "titles", "notes")

@@ -8,8 +8,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rmcp.outcome.words import Word, class_of
 from rmcp.runs.model import AttemptRecord, CaseRecord, Run
+from rmcp.words import Word, class_of
 
 _EXACT = 2**53  # integers beyond lose digits in every reader that holds numbers as doubles
 

@@ -18,10 +18,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rmcp.outcome.words import Outcome, OutcomeClass, class_of
 from rmcp.runs.codec import Sharing
 from rmcp.runs.model import AttemptRecord, CaseRecord, Problem
 from rmcp.runs.trails import JournalLines, Reading, Started, Trail
+from rmcp.words import Outcome, OutcomeClass, class_of
 
 POISON_LOSSES = 2  # attempts that took the machine down before a case is not started again without force
 MACHINE = "machine"  # sub-cause of `lost`, in AttemptRecord.fields["lost"]; the other one is "runner"

@@ -18,10 +18,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rmcp.outcome.words import Outcome, Verdict
 from rmcp.runs.codec import attempt_text, dump
 from rmcp.runs.identity import boot_id, host_tag
 from rmcp.runs.model import RUN_FORMAT, AttemptRecord
+from rmcp.words import Outcome, Verdict
 
 _MAX_NAMES = 1000  # journals of one writer name in one run; more means that something loops
 _UNSYNCED_S = 1.0  # no case of a batch begins later than this after a sync; a batch runs hundreds of cases in it

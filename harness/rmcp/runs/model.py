@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rmcp.outcome.words import Cause, DeviceEvent, Outcome, Verdict
+from rmcp.words import Cause, DeviceEvent, Outcome, Verdict
 
 RUN_FORMAT = 1  # version of run.json, plan.jsonl and the journal lines
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from rmcp.errors import UserError
-from rmcp.outcome.words import OUTCOMES, Outcome
 from rmcp.runs.codec import check_format, parse
 from rmcp.runs.fold import fold_all, is_poison
 from rmcp.runs.identity import boot_id, host_tag
@@ -20,6 +19,7 @@ from rmcp.runs.journal import is_live
 from rmcp.runs.model import Problem, Run
 from rmcp.runs.trails import JournalLines
 from rmcp.runs.writer import read_manifest
+from rmcp.words import OUTCOMES, Outcome
 
 REPORTS = Path("reports")
 _MAX_LINE = 64 * 1024 * 1024  # bytes; the writer stops at 4 MiB, more is garbage; keep it out of the memory

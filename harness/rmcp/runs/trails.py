@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rmcp.outcome.words import Outcome, Verdict
 from rmcp.runs.codec import attempt_from_dict
 from rmcp.runs.model import RUN_FORMAT, AttemptRecord, Problem
+from rmcp.words import Outcome, Verdict
 
 _VERDICTS = {word.value: word for word in Verdict}  # a dict is several times faster than calling the enum
 _LISTED = 200  # problems of one kind that are listed one by one; the rest is counted

@@ -23,8 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rmcp.attempt import Attempt
 from rmcp.errors import UserError
-from rmcp.isolation.attempt import Attempt
 from rmcp.matrix.model import Case
 from rmcp.runs.codec import check_format, dump, plan_lines
 from rmcp.runs.identity import boot_id, host_tag

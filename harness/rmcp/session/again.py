@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rmcp.outcome.words import Outcome, OutcomeClass, class_of
 from rmcp.runs.model import AttemptRecord
+from rmcp.words import Outcome, OutcomeClass, class_of
 
 _NO_VERDICT_TRIES = 2  # a collateral death or a zygote that died gets one more chance by itself
 

@@ -8,14 +8,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from rmcp.attempt import Attempt
 from rmcp.device import health
 from rmcp.device.kernel_log import KernelEvent, KernelLog, Mark, Watch, attribute, parse
 from rmcp.device.lock import CPU, DeviceBusy, DeviceLock
-from rmcp.isolation.attempt import Attempt
 from rmcp.matrix.model import Case, Timeouts
 from rmcp.outcome.evidence import Incident
 from rmcp.outcome.judgement import Judgement
-from rmcp.outcome.words import DeviceEvent, Outcome, OutcomeClass, class_of
+from rmcp.words import DeviceEvent, Outcome, OutcomeClass, class_of
 
 _LOCK_WAIT_S = 600.0  # another worker's case may use its whole budget; then the case is blocked, not hung
 

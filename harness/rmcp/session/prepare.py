@@ -14,12 +14,12 @@ from rmcp.matrix.given import OPTION, Given, given_runtime
 from rmcp.matrix.load import load_matrix, load_recorded
 from rmcp.matrix.model import Case, RuntimeSpec
 from rmcp.matrix.select import select, shard
-from rmcp.outcome.words import Verdict
 from rmcp.runs.fold import is_poison
 from rmcp.runs.model import Run
 from rmcp.runs.reader import load_run, outstanding
 from rmcp.runtimes.available import why_not
 from rmcp.session.options import RunOptions
+from rmcp.words import Verdict
 
 
 @dataclass(frozen=True)

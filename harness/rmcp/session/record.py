@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from rmcp.isolation.attempt import Attempt, Check
+from rmcp.attempt import Attempt, Check
 from rmcp.outcome.judgement import Judgement
 from rmcp.runs.model import AttemptRecord
 

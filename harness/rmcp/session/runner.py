@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rmcp.isolation.attempt import Attempt
+from rmcp.attempt import Attempt
 from rmcp.isolation.lane import Lane
 from rmcp.matrix.document import Matrix
 from rmcp.matrix.expressions import Expression, compile_expression
 from rmcp.matrix.model import Case, Need
 from rmcp.outcome.judge import judge
-from rmcp.outcome.words import Cause, Outcome, Verdict
 from rmcp.runs.fold import decide
 from rmcp.runs.journal import Journal
 from rmcp.runs.model import AttemptRecord
@@ -25,6 +24,7 @@ from rmcp.session.gate import Gate
 from rmcp.session.options import RunOptions
 from rmcp.session.pinning import Pinning
 from rmcp.session.record import record_from
+from rmcp.words import Cause, Outcome, Verdict
 
 _GROUP = 16  # cases of a batch that share one sync; after the machine died all of them are run again
 
