@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rmcp.matrix.building import Builder, Point
+from rmcp.matrix.document import Axis
 from rmcp.matrix.plan import Plan
 
 _MOST_COUNTED = 300_000  # cases of the product that are looked at one by one; about 3 s
@@ -65,8 +66,9 @@ def measure(
     matrix = plan.matrix
     builder = Builder(matrix, plan.settings)
     judged = list(judged)
-    proven = {point for axes in judged if (point := _point(plan, axes)) is not None}
-    failed = {point for axes in failing if (point := _point(plan, axes)) is not None}
+    places = {axis.name: {name: at for at, name in enumerate(axis.names)} for axis in matrix.axes}
+    proven = {point for axes in judged if (point := _point(matrix.axes, places, axes)) is not None}
+    failed = {point for axes in failing if (point := _point(matrix.axes, places, axes)) is not None}
     strength = min(plan.reduce.strength if plan.reduce is not None else _DEFAULT_STRENGTH, len(matrix.axes))
     sizes = [len(axis.values) for axis in matrix.axes]
 
@@ -99,13 +101,13 @@ def measure(
     return ProductCoverage(full, len(proven), inferred, untested, strength, len(judged) - len(proven), tuple(nearest))
 
 
-def _point(plan: Plan, axes: Mapping[str, str]) -> Point | None:
+def _point(axes: Sequence[Axis], places: Mapping[str, Mapping[str, int]], chosen: Mapping[str, str]) -> Point | None:
     point = []
-    for axis in plan.matrix.axes:
-        value = axes.get(axis.name, axis.default)
-        if value is None or value not in axis.names:
+    for axis in axes:
+        at = places[axis.name].get(chosen.get(axis.name, axis.default or ""))
+        if at is None:
             return None
-        point.append(axis.names.index(value))
+        point.append(at)
     return tuple(point)
 
 
