@@ -99,11 +99,18 @@ class _Search:
         return any(data.startswith(needle, at - before) for before, needle in self.short if at >= before)
 
 
+@lru_cache(maxsize=256)
+def _beginnings(word: bytes) -> tuple[bytes, ...]:
+    return tuple(word[:shared] for shared in range(_LEAD + 1, len(word)))
+
+
 def _before(needle: bytes, word: bytes) -> int:
     """How many bytes of a needle stand before the word: inside it, or at its end (`HIP error` and `rror:`); else -1."""
     inside = needle.find(word)
     if inside >= 0:
         return inside
+    if not needle.endswith(_beginnings(word)):
+        return -1
     for shared in range(len(word) - 1, _LEAD, -1):
         if needle.endswith(word[:shared]):
             return len(needle) - shared
