@@ -35,7 +35,7 @@ from rmcp.session.options import RunOptions
 from rmcp.session.prepare import Prepared, prepare
 from rmcp.session.remarks import remarks
 from rmcp.session.runner import CaseResult
-from rmcp.words import Verdict
+from rmcp.words import Outcome, Verdict
 
 _REMARKS = 6  # lines; the plan has all
 _LOOKAHEAD = 64  # following cases that the lane may prepare for
@@ -258,7 +258,8 @@ class MatrixSession:
         if data is None or is_worker(self._config):
             return
         axes = self._axes.setdefault(tuple(data["axes"].items()), data["axes"])
-        message = "" if data["verdict"] == Verdict.EXPECTED.value else data["message"]
+        told = data["verdict"] != Verdict.EXPECTED.value or data["outcome"] == Outcome.WARN.value
+        message = data["message"] if told else ""
         line = Line(data["id"], axes, data["outcome"], data["verdict"], data["signature"], message)
         self._lines.append(line)
         if line.outcome == "pass":

@@ -46,11 +46,14 @@ def axis_table(lines: Sequence[Line]) -> list[str]:
         if len(values) < 2 or all(counts.total() == 1 for counts in values.values()):
             continue
         # The values with the most trouble first: that is what one looks for.
-        ranked = sorted(values.items(), key=lambda item: -_bad_share(item[1]))
+        ran = {value: counts for value, counts in values.items() if set(counts) != {Outcome.UNSUPPORTED.value}}
+        ranked = sorted(ran.items(), key=lambda item: -_bad_share(item[1]))
         for value, counts in ranked[:_MAX_VALUES]:
             rows.append([axis, value, *[str(counts[column.value] or ".") for column in columns]])
         if len(ranked) > _MAX_VALUES:
             rows.append([axis, f"({len(ranked) - _MAX_VALUES} more)", *["" for _ in columns]])
+        if ran and len(ran) < len(values):
+            rows.append([axis, f"({len(values) - len(ran)} unsupported here)", *["" for _ in columns]])
     return _aligned(rows) if len(rows) > 1 else []
 
 
@@ -64,18 +67,20 @@ _QUIET = (OutcomeClass.PASSED, OutcomeClass.NOT_RUN)
 
 def signature_lines(lines: Iterable[Line]) -> list[str]:
     """What failed unexpectedly, grouped by signature, most frequent first, with one case as example; behind it
-    what got no verdict, grouped by its reason."""
-    groups: dict[tuple[bool, str], list[Line]] = {}
+    the warnings, and what got no verdict, grouped by its reason."""
+    groups: dict[tuple[int, str], list[Line]] = {}
     for line in lines:
         if line.verdict in _UNEXPECTED:
-            groups.setdefault((False, line.signature or line.outcome), []).append(line)
+            groups.setdefault((0, line.signature or line.outcome), []).append(line)
+        elif line.outcome == Outcome.WARN.value and line.message:
+            groups.setdefault((1, "warn: passed, but"), []).append(line)
         elif line.verdict == Verdict.NO_VERDICT.value:
-            groups.setdefault((True, f"{line.outcome}: {line.message}"), []).append(line)
+            groups.setdefault((2, f"{line.outcome}: {line.message}"), []).append(line)
     ranked = sorted(groups.items(), key=lambda item: (item[0][0], -len(item[1]), item[0][1]))
     out = []
-    for (quiet, title), members in ranked[:_MAX_SIGNATURES]:
+    for (rank, title), members in ranked[:_MAX_SIGNATURES]:
         out.append(f"{len(members):5} x {title}"[:_WIDTH])
-        if not quiet:
+        if rank < 2:
             out.append(f"        {members[0].id}: {members[0].message}"[:_WIDTH])
     if len(ranked) > _MAX_SIGNATURES:
         out.append(f"        and {len(ranked) - _MAX_SIGNATURES} more; the report has them all")
