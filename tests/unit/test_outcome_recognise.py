@@ -536,7 +536,7 @@ POSITIVE: list[tuple[str, str, dict]] = [
     ),
     (
         "numba.cuda.cudadrv.driver.CudaAPIError: [700] Call to cuMemcpyDtoH results in UNKNOWN_CUDA_ERROR",
-        "python_exception_other",
+        "memory_access_fault",
         {},
     ),
     (

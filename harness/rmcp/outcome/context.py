@@ -13,7 +13,7 @@ from rmcp.outcome.decoration import Core
 
 # Words that make a sentence *about* an error out of the words that follow or surround it.
 _ABOUT = re.compile(
-    r"\b(?:if|when|whenever|unless|until|would|could|might|may|should|such as|e\.g\.|i\.e\.|for example|for instance"
+    r"\b(?:if|when|whenever|unless|until|would|could(?! not\b)|might|may|should|such as|e\.g\.|i\.e\.|for example|for instance"
     r"|examples?|like|instead of|rather than|avoid\w*|prevent\w*|catch(?:es|ing)?|handl(?:e|es|ing)|typical\w*|usually|sometimes|often"
     r"|fix(?:es|ed|ing)?|workarounds?|symptoms?|means|indicates?|known issue|possibly|leads? to|leading to|results? in|causes?"
     r"|resulting in|(?:dies?|crash(?:es)?|fails?|errors? out|aborts?|ends|stops?|exits?)(?: [\w-]+){0,5}[*_]* with|throws?|raises?|triggers?"
@@ -106,6 +106,8 @@ _ADVICE = re.compile(
 _SOFT_INTRO = re.compile(r"\blooks? like\b|\bsame error|\bfor example\b|\bexamples?\b\s*:|\bsimilar", re.IGNORECASE)
 _KERNEL_LINE = re.compile(r"\bkernel: |\bamdgpu [0-9a-f]{4}:[0-9a-f:.]+: |\[drm:\w+ \[amdgpu\]\]")
 _EXCEPTION_LABEL = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception):\s*$")
+# `hipMalloc failed with error NAME`: three small words, and no sentence.
+_CALL_FAILED = re.compile(r"(?:^|[:\])]\s*)(?:hip|cuda|cu|hsa|rocblas|miopen)[A-Z]\w+(?:\(\))? (?:failed|returned)(?: with)?(?: error)?(?: code)?[: ]*$")
 _WORDS = re.compile(r"(?<![\w./:-])[a-z]{2,}(?![\w./:(=-])")
 
 
@@ -138,7 +140,9 @@ def only_names(
     if _ELIDED.search(matched + after[:60]) and not _REPORTED.search(lead):
         return True
     whole = before + matched + after
-    if not core.logged and "Device-side assertion" not in matched and (
+    if _CALL_FAILED.search(before) and not (core.comment or core.bullet):
+        return False
+    if not core.logged and "; expr=" not in whole and "Device-side assertion" not in matched and (
         _CODE.search(whole) or _CALL.search(before)
     ):
         return True

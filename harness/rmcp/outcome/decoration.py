@@ -26,6 +26,7 @@ _LOG = re.compile(
             r"\[rank\d+\]:?",
             r"\[\d+,\d+\]<std(?:err|out)>:?",
             r"[EWIF]\d{4} [\d:.]+ +\d+ \S+:\d+\]",
+            r"[EWIF] [\w./-]+\.(?:cc|cpp|cu|h):\d+\]",
             r"\d+\.\d\d\.\d{3}\.\d{3} [A-Z]\b",
             r"time=\S+ level=\w+ source=\S+ msg=",
             # a line in JSON: Docker's json-file, Google Cloud's textPayload, launchers that write one event a line
@@ -69,6 +70,17 @@ def strip_ansi(text: str) -> str:
     return _ANSI.sub("", text) if "\x1b" in text else text
 
 
+_JSON_END = re.compile(r"(?<!\\)\"\s*(?:[,}]|$)")
+
+
+def _json_value(rest: str) -> str:
+    """The text of a JSON string whose beginning is cut off: up to its closing quote, without line ends."""
+    end = _JSON_END.search(rest)
+    value = rest[: end.start()] if end else rest
+    value = re.sub(r"(?:\\+[rn])+$", "", value)
+    return value.replace('\\"', '"').replace("\\t", " ")
+
+
 def undecorate(line: str) -> Core:
     """Take log prefixes, quote, comment and list signs off the beginning of a line."""
     text = strip_ansi(line[:_LIMIT]).rstrip()
@@ -80,6 +92,8 @@ def undecorate(line: str) -> Core:
         found = _LOG.match(rest)
         if found is not None and found.end():
             logged, rest = True, rest[found.end() :]
+            if found.group().startswith(("{", '"')):
+                rest = _json_value(rest)
             continue
         found = _MARK.match(rest)
         if found is None:

@@ -432,7 +432,7 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "rocr-init", Cause.HIP_INIT_ERROR,
-        r"HSA Error:\s*Incompatible kernel and userspace|hsaKmtOpenKFD[^\n]{0,30}fail|hsa_init\(?\)?[^\n]{0,20}\bfail"
+        r"HSA Error:\s*Incompatible kernel and userspace|hsaKmtOpenKFD[^\n]{0,30}fail|hsa_init\(?\)?[^\n]{0,20}\b[Ff]ail"
         r"|Unable to open /dev/dxg|kfd(?: kfd)?: (?:amdgpu: )?(?:skipped device|\S+ not supported in kfd|DID \S+ not supported)",
         ("Incompatible kernel", "hsaKmtOpenKFD", "hsa_init", "skipped device", "not supported in kfd", "/dev/dxg"),
         "HSA Error:  Incompatible kernel and userspace, GPU disabled. Try upgrading amdgpu.",
@@ -963,7 +963,7 @@ RUNTIME_PREFIX = (
     r"(?P<flavour>CUDA|Cuda|cuda|HIP|Hip|hip|ROCm|ROCM|MUSA|GPU)"
     r"(?: (?:runtime|driver|API|kernel))?[ _]?(?:[Ee]rror|ERROR|[Ff]ailure|failed with error|exception)\b"
     r"(?:\s*\[[^\]\n]{1,60}\])?\s*(?:\(?(?:code[ =:]*)?(?P<number>\d{1,4})\)?)?"
-    r"(?:\s*(?:in|at)\s+[^\n:]{1,120}(?::\d+)?|(?<= )/?[^\s:'\"]{1,120}\.(?:cu|cuh|hip|cpp|h|cc):\d+(?= '))?\s*(?::|\()?\s*['\"`(]?\s*"
+    r"(?:\s*(?:in|at)\s+[^\n:]{1,120}(?::\d+)?|(?<= )/?[^\s:'\"]{1,120}\.(?:cu|cuh|hip|cpp|h|cc):\d+(?= '))?\s*(?::|\()?\s*(?:Code: \d+, Mess+age: )?['\"`(]?\s*"
 )
 
 # Lines that look bad and are not: each is a warning of a program that goes on.
