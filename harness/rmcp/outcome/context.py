@@ -37,7 +37,7 @@ _PROSE_AFTER = re.compile(
     re.IGNORECASE,
 )
 _PLACEHOLDER = re.compile(
-    r"0x\.{2,}|0x[Xx]{2,}|0x<|0x…|(?<![\w%])%[0-9l]*[spdxu]\b|\{[\w.!:]*\}|\$\{|<(?!unknown>)[a-zA-Z_ |-]{1,20}>|gfxNNN|gfxXXX"
+    r"0x\.{2,}|0x[Xx]{2,}|0x<|0x…|(?<![\w%])%[0-9l]*[spdxu]\b|\{[\w.!:]*\}|\$\{|<(?!unknown>)[a-zA-Z_ |-]{1,20}>(?![/\\])|gfxNNN|gfxXXX"
 )
 _REPORTED = re.compile(r"\b(?:crashed|failed|died|aborted|faulted|hung|stopped|ended|logged|printed)\b", re.IGNORECASE)
 _ELIDED = re.compile(r"0x\.{2,}|address <\w[^>\n]{0,30}>|0x[Xx]{2,}|(?<![\w%])%(?:s|p|d|u|zu|llu)\b|total-vm:\.\.\.")
@@ -106,6 +106,7 @@ _ADVICE = re.compile(
 _SOFT_INTRO = re.compile(r"\blooks? like\b|\bsame error|\bfor example\b|\bexamples?\b\s*:|\bsimilar", re.IGNORECASE)
 _KERNEL_LINE = re.compile(r"\bkernel: |\bamdgpu [0-9a-f]{4}:[0-9a-f:.]+: |\[drm:\w+ \[amdgpu\]\]")
 _EXCEPTION_LABEL = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception):\s*$")
+_BREAK = re.compile(r"<br ?/?>")
 # `hipMalloc failed with error NAME`: three small words, and no sentence.
 _CALL_FAILED = re.compile(r"(?:^|[:\])]\s*)(?:hip|cuda|cu|hsa|rocblas|miopen)[A-Z]\w+(?:\(\))? (?:failed|returned)(?: with)?(?: error)?(?: code)?[: ]*$")
 _WORDS = re.compile(r"(?<![\w./:-])[a-z]{2,}(?![\w./:(=-])")
@@ -129,6 +130,8 @@ def only_names(
     driver line, which is rarely quoted inside a sentence; ``weak``: it only says how a process ended, in words that
     lists and comments use too.
     """
+    if "<br" in before or "<br" in after:  # a line of HTML holds several lines
+        before, after = _BREAK.split(before)[-1], _BREAK.split(after, maxsplit=1)[0]
     if _FATAL_LINE.match(matched) or (_FATAL_LINE.search(before) and "borting with error" in before):
         return False
     if core.heading or core.table:

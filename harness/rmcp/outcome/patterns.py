@@ -351,7 +351,7 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "miopen-log-error", Cause.MIOPEN_ERROR,
-        _MIO + r":\s*Error\s*\[[^\]]{1,80}\]\s*(?P<detail>[^\n`]{0,400})", ("Error [",),
+        _MIO + r":\s*Error\s*\[[^\]]{1,240}\]\s*(?P<detail>[^\n`]{0,400})", ("Error [",),
         "MIOpen(HIP): Error [BuildHip] HIPRTC status = HIPRTC_ERROR_COMPILATION (6), source file: "
         "MIOpenBatchNormFwdTrainSpatialHIP.cpp",
         "MIOpen logger (prefix MIOpen: in TheRock builds)", "miopen", fields={"library": "MIOpen"},
@@ -816,7 +816,9 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "told-exception", Cause.PYTHON_EXCEPTION_OTHER,
-        r"\bFAILED\b[^\n:`]{0,60}: (?P<exception>[A-Z]\w+(?:Error|Exception)): [^\n]+", ("FAILED",),
+        r"\bFAILED\b[^\n:`]{0,60}: (?P<exception>[A-Z]\w+(?:Error|Exception)): [^\n]+"
+        r"|^(?:[^\n]{0,60}[.,;] )?(?:but |and |then |now |Now |But |When [^\n,]{3,60}, )?(?:I|we|We) (?:got|get|received|encountered|am getting|keep getting)\b[^\n.`]{0,40}[\"“'`:]+\s*"
+        r"(?P<exception2>(?:[a-z_]\w*\.)*[A-Z]\w+(?:Error|Exception)): [^\n]{3,}", ("FAILED", "Error: ", "Exception: "),
         "size 2048 ... FAILED after 30.5s: RuntimeError: Wait timeout: 30000 ms!",
         "scripts that catch an exception and print it", "process", rank=Rank.FAINT, expect={"exception": "RuntimeError"},
     ),
@@ -962,7 +964,7 @@ DRIVER_NAMES: Mapping[str, int] = {
 RUNTIME_PREFIX = (
     r"(?P<flavour>CUDA|Cuda|cuda|HIP|Hip|hip|ROCm|ROCM|MUSA|GPU)"
     r"(?: (?:runtime|driver|API|kernel))?[ _]?(?:[Ee]rror|ERROR|[Ff]ailure|failed with error|exception)\b"
-    r"(?:\s*\[[^\]\n]{1,60}\])?\s*(?:\(?(?:code[ =:]*)?(?P<number>\d{1,4})\)?)?"
+    r"(?:\s*\[[^\]\n]{1,60}\])?\s*(?:=\s*)?(?:\(?(?:code[ =:]*)?(?P<number>\d{1,4})\)?)?"
     r"(?:\s*(?:in|at)\s+[^\n:]{1,120}(?::\d+)?|(?<= )/?[^\s:'\"]{1,120}\.(?:cu|cuh|hip|cpp|h|cc):\d+(?= '))?\s*(?::|\()?\s*(?:Code: \d+, Mess+age: )?['\"`(]?\s*"
 )
 

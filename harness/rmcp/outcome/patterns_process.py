@@ -35,6 +35,7 @@ def _signal(number: int, name: str, text: str) -> str:
             rf"died with <Signals\.{name}\b",
             rf"terminated (?:with|by) signal {name}\b",
             rf"\{{{name}\(-{number}\)",
+            rf"default action of signal {number} \({name}\)",
             rf"stop reason = signal {name}\b",
             rf"interrupted by signal {number}: ?{name}\b",
             rf"terminated due to (?:signal )?{name}\b|^\[signal {name}: ",
