@@ -138,7 +138,7 @@ def only_names(
         return True
     if (core.comment or core.bullet) and not core.logged and (weak or _DEFINES.match(matched)):
         return True
-    if not device and _PLACEHOLDER.search(matched):
+    if not device and "Assertion `" not in matched and _PLACEHOLDER.search(matched):
         return True
     if _ELIDED.search(matched + after[:60]) and not _REPORTED.search(lead):
         return True

@@ -793,16 +793,16 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "nccl", Cause.PYTHON_EXCEPTION_OTHER,
-        r"Watchdog caught collective operation timeout|Timeout at NCCL work|NCCL (?:error|Error)(?: \d+)?\b[^\n]{0,20}[:in]"
+        r"Watchdog caught collective operation timeout|Heartbeat monitor timed out! Process will be terminated|watchdog got stuck for \d+ seconds|Timeout at NCCL work|NCCL (?:error|Error)(?: \d+)?\b[^\n]{0,20}[:in]"
         r"|\bNCCL failure \S+:\d+ '|DistBackendError|ncclUnhandledCudaError|ncclSystemError|ncclInternalError|ncclRemoteError",
-        ("NCCL", "Watchdog caught", "DistBackendError", "nccl"),
+        ("NCCL", "Watchdog caught", "Heartbeat monitor", "watchdog got stuck", "DistBackendError", "nccl"),
         "[rank3]:[E227 16:30:43.527571405 ProcessGroupNCCL.cpp:1595] Watchdog caught collective operation timeout: "
         "WorkNCCL(SeqNum=32, OpType=_ALLGATHER_BASE)",
         "torch ProcessGroupNCCL.cpp", "nccl", rank=Rank.WEAK,
     ),
     Pattern(
         "python-exception", Cause.PYTHON_EXCEPTION_OTHER,
-        r"(?P<exception>(?:[A-Za-z_][\w]*\.)*(?:[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Timeout|Failure|Refused)"
+        r"(?P<exception>(?:[A-Za-z_][\w]*\.)*(?!ChildFailedError|ProcessExitedException)(?:[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Timeout|Failure|Refused)"
         r"|AssertionError|KeyboardInterrupt|StopIteration|OutOfResources|Exception))(?::\s|\s*$|:$)",
         ("Error", "Exception", "Interrupt", "Failure", "Timeout", "StopIteration", "Refused", "Exit", "OutOfResources"),
         "TypeError: prepare() missing 1 required positional argument: 'x'", "CPython traceback", "python",

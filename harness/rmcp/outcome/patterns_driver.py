@@ -67,9 +67,9 @@ DRIVER_PATTERNS: tuple[Pattern, ...] = (
         r"|\bNVMLError_(?:DriverNotLoaded|LibraryNotFound|LibRmVersionMismatch|NoPermission)\b(?=:|\W*$)"
         r"|nvidia-container-cli: initialization error: |could not select device driver \"\w*\" with capabilities: \[\[gpu\]\]"
         r"|(?:error gathering device information )?while adding custom device \"/dev/(?:kfd|dri\S*|nvidia\w+)\": no such file or directory|amdgpu_device_initialize: amdgpu_get_auth \(\d+\) failed"
-        r"|failed to inject CDI devices: unresolvable CDI devices",
+        r"|\(EE\) NVIDIA\(GPU-?\d+\): Failed to initialize the NVIDIA GPU|failed to inject CDI devices: unresolvable CDI devices",
         ("NVIDIA-SMI has failed", "Driver not initialized", "NVMLError_", "nvidia-container-cli", "could not select device driver", "adding custom device",
-         "amdgpu_get_auth", "unresolvable CDI"),
+         "amdgpu_get_auth", "unresolvable CDI", "Failed to initialize the NVIDIA"),
         "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.", "nvidia-smi, rocm-smi, docker, libdrm", "driver",
     ),
 )

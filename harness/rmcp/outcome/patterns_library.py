@@ -90,8 +90,18 @@ LIBRARY_PATTERNS: tuple[Pattern, ...] = (
     # ---- other errors of libraries ------------------------------------------------------------------------
     Pattern(
         "opencl-number", Cause.PYTHON_EXCEPTION_OTHER,
-        r"\bcl(?!Get)[A-Z]\w+(?:\(\))?[: ]{1,3}(?:returned|failed(?: with)?(?: error)?(?: code)?|error)[: (]{0,3}(?P<code>-\d{1,4})\b",
-        ("clEnqueue", "clCreate", "clBuild", "clFinish", "clWait", "clSet"), "clEnqueueNDRangeKernel returned -5", "OpenCL CL/cl.h", "runtime", rank=Rank.DOWNSTREAM,
+        r"\bcl(?!Get)[A-Z]\w+(?:\(\))?[: ]{1,3}(?:returned|failed(?: with)?(?: error)?(?: code)?|error)[: (]{0,3}(?P<code>-\d{1,4})\b"
+        r"|\bcl(?!Get)[A-Z]\w+ \((?P<code2>-\d{1,4})\)|\bUnknown OpenCL error: (?P<code3>-?\d{1,4})\b",
+        ("clEnqueue", "clCreate", "clBuild", "clFinish", "clWait", "clSet", "Unknown OpenCL error"), "clEnqueueNDRangeKernel returned -5", "OpenCL CL/cl.h", "runtime", rank=Rank.DOWNSTREAM,
+    ),
+    Pattern(
+        "migraphx", Cause.PYTHON_EXCEPTION_OTHER, r"MIGraphX\S*/\S+\.[ch]pp:\d+: (?!warning|note|error)\w+:(?:\s|$)", ("MIGraphX",),
+        "/src/AMDMIGraphX/src/include/migraphx/check_shapes.hpp:220: same_dims: pointwise: Dimensions do not match", "MIGraphX errors.hpp", "runtime", rank=Rank.WEAK,
+    ),
+    Pattern(
+        "launcher-exception", Cause.PYTHON_EXCEPTION_OTHER, r"^(?P<exception>(?:[a-z_]\w*\.)*(?:ChildFailedError|ProcessExitedException))(?::\s|:?\s*$)",
+        ("ChildFailedError", "ProcessExitedException"), "torch.distributed.elastic.multiprocessing.errors.ChildFailedError:", "torch launchers: a worker failed, and another line says how",
+        "python", rank=Rank.FAINT, whole=True, expect={"exception": "torch.distributed.elastic.multiprocessing.errors.ChildFailedError"},
     ),
     Pattern(
         "module-exception", Cause.PYTHON_EXCEPTION_OTHER,

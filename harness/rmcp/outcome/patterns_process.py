@@ -68,19 +68,30 @@ PROCESS_PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "told-signal-kill", Cause.CPU_OOM_KILL,
-        r"[Jj]ob \d+, '[^'\n]+' terminated by signal SIGKILL|exited on signal 9 \(Killed\)|\{SIGKILL\(-9\)|internal compiler error: Killed \(program|died due to signal 9 \(Kill signal\)"
+        _signal(9, "SIGKILL", "Killed") + r"|internal compiler error: Killed \(program|died due to signal 9 \(Kill signal\)"
         r"|terminated with signal 9 \[Killed\]|unable to execute command: Killed|exceeded memory limit \(\d+ > \d+\), being killed|[Ee]xceeded (?:job|step) memory limit"
         r"|earlyoom\[\d+\]: sending SIG(?:TERM|KILL) to process (?P<pid>\d+)|sending SIG(?:TERM|KILL) to process (?P<pid2>\d+) uid \d+ \"[^\"\n]+\": (?:badness|oom_score)"
         r"|Killed /\S+ due to memory (?:used|pressure)\b|Worker exit type: NODE_OUT_OF_MEMORY",
-        ("SIGKILL", "signal 9", "error: Killed", "command: Killed", "emory limit", "SIGTERM to process", "Killed /", "NODE_OUT_OF_MEMORY"),
+        ("SIGKILL", "signal 9", "Signal: 9", "status=9", "exitcode", "error: Killed", "command: Killed", "emory limit", "SIGTERM to process", "Killed /", "NODE_OUT_OF_MEMORY"),
         'earlyoom[500]: sending SIGKILL to process 4711 uid 1000 "python3": badness 900, VmRSS 10000 MiB', "fish, Open MPI, joblib, compilers, Slurm, earlyoom, systemd-oomd, Ray",
         "process", rank=Rank.WEAK, fields=_KILL, expect=_KILL,
     ),
     Pattern(
+        "told-signal-bus", Cause.UNKNOWN_ABORT, _signal(7, "SIGBUS", "Bus error") + r"|" + _ENDED + r"135\b\.?\s*$",
+        ("SIGBUS", "signal 7", "Signal: 7", "status=7", "exitcode", "135"),
+        "torch.multiprocessing.spawn.ProcessExitedException: process 0 terminated with signal SIGBUS", "torch elastic, Open MPI, systemd", "process",
+        rank=Rank.WEAK, fields={"signal": "SIGBUS"}, expect={"signal": "SIGBUS"},
+    ),
+    Pattern(
+        "told-signal-fpe", Cause.UNKNOWN_ABORT, _signal(8, "SIGFPE", "Floating point exception") + r"|" + _ENDED + r"136\b\.?\s*$",
+        ("SIGFPE", "signal 8", "Signal: 8", "status=8", "exitcode", "136"), "worker exited with exit code 136", "torch elastic, Open MPI, systemd, containers", "process",
+        rank=Rank.WEAK, fields={"signal": "SIGFPE"}, expect={"signal": "SIGFPE"},
+    ),
+    Pattern(
         "told-signal-other", Cause.UNKNOWN_ABORT,
-        r"^(?:Trace/breakpoint trap|Bad system call)\b(?=\s*(?:\(core dumped\)|$))|exited on signal (?:7|8) \((?:Bus error|Floating point exception)\)"
+        r"^(?:Trace/breakpoint trap|Bad system call)\b(?=\s*(?:\(core dumped\)|$))"
         r"|^MPI_ABORT was invoked on rank \d+|application called MPI_Abort\(",
-        ("breakpoint trap", "Bad system call", "on signal ", "MPI_ABORT was", "MPI_Abort("), "Trace/breakpoint trap (core dumped)",
+        ("breakpoint trap", "Bad system call", "MPI_ABORT was", "MPI_Abort("), "Trace/breakpoint trap (core dumped)",
         "shell, torch DataLoader, MPI", "process", rank=Rank.WEAK,
     ),
     Pattern(
