@@ -19,7 +19,7 @@ _ABOUT = re.compile(
     r"|resulting in|(?:dies?|crash(?:es)?|fails?|errors? out|aborts?|ends|stops?|exits?)(?: [\w-]+){0,5}[*_]* with|throws?|raises?|triggers?"
     r"|look(?:s|ing)? (?:like|for)|see(?:s|ing)?|same error|similar|grep|match(?:es)?|detects?|downstream|proven"
     r"|look for|check for|search for|treat(?:s|ed)?|classif\w+|recogni[sz]\w+|reports? as|expects?|documented|describes?"
-    r"|saw|observed|surfaces?|issue discovered|root cause|tells you)\b"
+    r"|saw|observed|surfaces?|you(?:['’]ll| will| may| might| would| could| can)? get|without (?:these|this|that|it|them)|issue discovered|root cause|tells you)\b"
     r"|如果|可能|例如|比如|类似|会出现|もし|たとえば",
     re.IGNORECASE,
 )
@@ -41,6 +41,7 @@ _PLACEHOLDER = re.compile(
 )
 _REPORTED = re.compile(r"\b(?:crashed|failed|died|aborted|faulted|hung|stopped|ended|logged|printed)\b", re.IGNORECASE)
 _ELIDED = re.compile(r"0x\.{2,}|address <\w[^>\n]{0,30}>|0x[Xx]{2,}|(?<![\w%])%(?:s|p|d|u|zu|llu)\b|total-vm:\.\.\.")
+_UNTOLD = re.compile(r"Agent handle: 0x\.{2,}|Queue 0x\.{2,}")  # posters leave out what nobody needs
 _LABEL = re.compile(r"\*\*([^*]{1,60})\*\*:?\s*`$|\*\*([^*]{1,60}):\*\*\s*`$")
 _LABEL_OF_ERROR = re.compile(r"error|exception|message|log|output|trace|stderr|stdout|fehler|crash|result", re.IGNORECASE)
 _CODE = re.compile(
@@ -140,7 +141,7 @@ def only_names(
         return True
     if not device and "Assertion `" not in matched and _PLACEHOLDER.search(matched):
         return True
-    if _ELIDED.search(matched + after[:60]) and not _REPORTED.search(lead):
+    if _ELIDED.search(_UNTOLD.sub("", matched + after[:60])) and not _REPORTED.search(lead):
         return True
     whole = before + matched + after
     if _CALL_FAILED.search(before) and not (core.comment or core.bullet):

@@ -110,7 +110,7 @@ def undecorate(line: str) -> Core:
             quoted = True
         elif sign == "|":
             table = table or (not logged and rest.count(" | ") > 0)
-        elif sign == "`":
+        elif sign in ("`", "``"):
             ticked = True
         elif sign[0] in "-+•‣" or sign[0].isdigit():
             bullet = True
