@@ -86,6 +86,7 @@ _I_GOT = re.compile(
 _I_GOT_MESSAGE = re.compile(
     r"\b(?:I|i|we|We)\b[^.,;\n]{0,20}\b(?:got|get|getting|see|saw|have|had|receive[sd]?)\b[^.,;\n]{0,30}\b(?:message|error|output|this|following)(?: (?:when|while|after|during|in|with|from)\b[^.,;:\n]{1,60})?\s*:\W*"
     r"(?:Error:\s*|[A-Za-z_]\w*(?:Error|Exception):\s*)?$"
+    r"|\b(?:I|we|We) (?:get|got|am getting|are getting|received?|see|saw|have|had) (?:this|the following) (?:\w+ )?(?:error|message|output)s?:?\s*[`\"“']+$"
 )
 # `I'm encountering an error message: RuntimeError: ...`: here the match begins with the announcement.
 _I_AM_GETTING = re.compile(r"\b(?:I|we)(?:['’]m|['’]re| am| are)? (?:get|got|getting|see|seeing|hit|hitting|encounter(?:ed|ing)?|facing) (?:an?|the|this|following) (?:\w+ )?$")

@@ -26,6 +26,8 @@ _LOG = re.compile(
             r"\[rank\d+\]:?",
             r"\[\d+,\d+\]<std(?:err|out)>:?",
             r"[EWIF]\d{4} [\d:.]+ +\d+ \S+:\d+\]",
+            # a progress bar of tqdm that the message was printed behind
+            r"[^|\n]{0,60}?\b\d{1,3}%(?:\|[^|\n]{0,120}\||(?= \d+/\d+ \[))\s*\d+[\w.]*/\d+[\w.]*\s*(?:\[[^\]\n]{0,60}\]|…)",
             r"[EWIF] [\w./-]+\.(?:cc|cpp|cu|h):\d+\]",
             r"\d+\.\d\d\.\d{3}\.\d{3} [A-Z]\b",
             r"time=\S+ level=\w+ source=\S+ msg=",

@@ -317,7 +317,7 @@ PATTERNS: tuple[Pattern, ...] = (
         ("blaslt", "TensileLibrary"),
         'rocblaslt error: Cannot read "TensileLibrary_lazy_gfx1103.dat": No such file or directory',
         "hipBLASLt tensile_host.cpp (rocblaslt error: since it exists, older text hipblaslt error:)", "hipblaslt",
-        fields={"library": "hipBLASLt/Tensile"}, expect={"gpu_arch": "gfx1103"},
+        fields={"library": "hipBLASLt/Tensile"}, wraps=True, expect={"gpu_arch": "gfx1103"},
     ),
     Pattern(
         "rocblas-no-device", Cause.HIP_INIT_ERROR, r"Could not initialize Tensile (?:host|library):\s*No devices found",

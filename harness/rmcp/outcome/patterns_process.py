@@ -102,7 +102,7 @@ PROCESS_PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "glog-fatal", Cause.UNKNOWN_ABORT, r"^(?:Check failed: [^\n]+|Non-OK-status: [^\n]+ status: )", ("Check failed:", "Non-OK-status"),
-        "F0101 11:22:33.444555  4711 pool.cc:12] Check failed: a == b (1 vs. 2)", "glog and absl LOG(FATAL), TensorFlow", "process", rank=Rank.WEAK, whole=True,
+        "Check failed: a == b (1 vs. 2)", "glog and absl LOG(FATAL), TensorFlow", "process", rank=Rank.WEAK, whole=True,
     ),
     Pattern(
         "windows-segfault", Cause.SEGFAULT, _WINDOWS + r"(?:-?\d+ \()?0?x?[cC]0000005\b|" + _ENDED + r"(?:-1073741819|3221225477)\b", ("0000005", "1073741819", "3221225477"),
