@@ -107,6 +107,7 @@ ONLY_NAMED = [
     "Loading checkpoint shards:  57%|#####     | 4/7 [00:40<00:29,  9.96s/it]",
     "CHECK(a == b) prints Check failed: a == b with both values.",
     '{"log":"epoch 3 done\\n","stream":"stdout","time":"2025-03-01T10:11:12Z"}',
+    "This one is the GPU case: `Memory access fault by GPU node-2 ... on address 0x7f91da000000`, recorded on a test host.",
     "[drm] REG_WAIT timeout 1us * 100 tries - dcn30_enable_stream line:1",
     "MIOpen(HIP): Warning [SQLiteBase] Missing system database file: gfx1010_36.kdb Performance may degrade.",
 ]

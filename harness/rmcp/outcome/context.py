@@ -155,6 +155,8 @@ def only_names(
         return False
     if _I_AM_GETTING.search(before) and _ERROR_SAYS.match(matched):
         return False
+    if "..." in matched and before.rstrip().endswith("`") and re.match(r"`,? [a-z(]", after):
+        return True  # shortened inside a sentence that goes on
     if _IF_INTRO.match(lead) and not _FIRST_PERSON.search(lead):
         return True
     if _CJK_INTRO.search(lead) or _BOLD_CODE.match(whole):

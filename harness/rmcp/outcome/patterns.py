@@ -900,7 +900,7 @@ RUNTIME_ERRORS: tuple[RuntimeStatus, ...] = (
     RuntimeStatus(209, "NoBinaryForGpu", "NoKernelImageForDevice",
                   ("no kernel image is available for execution on the device",), Cause.NO_KERNEL_IMAGE, True),
     RuntimeStatus(214, "ECCNotCorrectable", "ECCUncorrectable", ("uncorrectable ECC error encountered",), _OTHER),
-    RuntimeStatus(218, "InvalidKernelFile", "InvalidPtx", ("a PTX JIT compilation failed",), Cause.NO_KERNEL_IMAGE),
+    RuntimeStatus(218, "InvalidKernelFile", "InvalidPtx", ("a PTX JIT compilation failed", "invalid kernel file"), Cause.NO_KERNEL_IMAGE),
     RuntimeStatus(222, "UnsupportedPtxVersion", "UnsupportedPtxVersion",
                   ("the provided PTX was compiled with an unsupported toolchain",), Cause.NO_KERNEL_IMAGE, True),
     RuntimeStatus(301, "FileNotFound", "FileNotFound", ("file not found",), _OTHER),

@@ -99,6 +99,16 @@ LIBRARY_PATTERNS: tuple[Pattern, ...] = (
         "/src/AMDMIGraphX/src/include/migraphx/check_shapes.hpp:220: same_dims: pointwise: Dimensions do not match", "MIGraphX errors.hpp", "runtime", rank=Rank.WEAK,
     ),
     Pattern(
+        "told-comfy", Cause.PYTHON_EXCEPTION_OTHER,
+        r"\*\*Exception Type:\*\* (?P<exception>(?:[A-Za-z_]\w*\.)*[A-Z]\w+)\s*$|Error occurred when executing \w[\w .|+-]{0,60}:\s*$",
+        ("Exception Type:", "occurred when executing"), "- **Exception Type:** TypeError", "ComfyUI's error report", "torch", rank=Rank.DOWNSTREAM,
+        expect={"exception": "TypeError"},
+    ),
+    Pattern(
+        "metal", Cause.PYTHON_EXCEPTION_OTHER, r"Error: command buffer exited with error status\b", ("command buffer exited",),
+        "Error: command buffer exited with error status.", "Apple Metal", "runtime", rank=Rank.DOWNSTREAM,
+    ),
+    Pattern(
         "launcher-exception", Cause.PYTHON_EXCEPTION_OTHER, r"^(?P<exception>(?:[a-z_]\w*\.)*(?:ChildFailedError|ProcessExitedException))(?::\s|:?\s*$)",
         ("ChildFailedError", "ProcessExitedException"), "torch.distributed.elastic.multiprocessing.errors.ChildFailedError:", "torch launchers: a worker failed, and another line says how",
         "python", rank=Rank.FAINT, whole=True, expect={"exception": "torch.distributed.elastic.multiprocessing.errors.ChildFailedError"},

@@ -50,7 +50,7 @@ RUNTIME_NEEDLES = (
     "Triton Error",
     "Program hit ",
     " error encountered: ",
-    *(f"{lead}{text}" for lead in ("Error ", "error: '") for text in ("invalid", "an illegal", "no kernel", "out of memory")),
+    *(f"{lead}{text}" for lead in ("Error ", "Error: ", "error: '") for text in ("invalid", "an illegal", "no kernel", "out of memory", "unspecified")),
     "DriverError(",
     "CudaAPIError: [",
     "THCudaCheck FAIL",
@@ -80,6 +80,11 @@ _NUMBERED = re.compile(
 _PLACED = (
     r"(?:\bAn )?\b[Ee]rror(?: encountered)?:? ?(?P<q>[\"']?)(?P<text>{texts})(?P=q)(?:\s*\(\d+\))? at (?:line \d+ in file )?"
     r"(?P<file>[^\s\"']*\.(?:hip|cu|cuh|cpp|cc|h|hpp)\b)"
+)
+# HIP's own tests and hashcat, which print the text and nothing before it but the call.
+_TOLD = (
+    r"^Error: (?P<text>invalid device function|invalid kernel file|unspecified launch failure|an illegal memory access was encountered)\s*$"
+    r"|^(?P<call>hip|cuda?)[A-Z]\w+\(\): (?P<text2>{texts})\s*$"
 )
 _OLD_TORCH = re.compile(r"THCudaCheck FAIL file=\S+ line=\d+ error=\d+ : (?P<text>[a-z][^\n]+)")  # torch up to 1.4
 _TRITON = re.compile(r"Triton Error \[(CUDA|HIP)\]")
@@ -124,6 +129,12 @@ def _tables() -> tuple[
         by_name.setdefault("cuda" + status.hip, status)
         by_name.setdefault("hip" + status.cuda, status)
     return prefixed, alone, by_text, by_code, by_name
+
+
+@lru_cache(maxsize=1)
+def _told() -> re.Pattern[str]:
+    texts = sorted((text for status in RUNTIME_ERRORS for text in status.texts), key=len, reverse=True)
+    return re.compile(_TOLD.format(texts="|".join(re.escape(text) for text in texts)))
 
 
 @lru_cache(maxsize=1)
@@ -176,6 +187,10 @@ def runtime_error(line: str, joined: str) -> Status | None:
     old = _OLD_TORCH.search(line)
     if old is not None and (known := by_text.get(old["text"].strip().lower())):
         return _status(known, "CUDA", line, old.start(), old.end())
+    told = _told().search(line)
+    if told is not None:
+        flavour = "CUDA" if told["call"] in ("cu", "cuda") else "HIP"
+        return _status(by_text[told["text"] or told["text2"]], flavour, line, told.start(), told.end())
     placed = _placed().search(line)
     if placed is not None:
         flavour = "CUDA" if placed["file"].endswith((".cu", ".cuh")) else "HIP"
