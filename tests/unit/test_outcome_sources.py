@@ -109,6 +109,10 @@ ONLY_NAMED = [
     '{"log":"epoch 3 done\\n","stream":"stdout","time":"2025-03-01T10:11:12Z"}',
     "This one is the GPU case: `Memory access fault by GPU node-2 ... on address 0x7f91da000000`, recorded on a test host.",
     "[drm] REG_WAIT timeout 1us * 100 tries - dcn30_enable_stream line:1",
+    'If you get an error I get a "allocating 98988.40 MiB on device 0: cudaMalloc failed: out of memory" too, lower the context.',
+    "### HCC is deprecated since ROCm 3.5",
+    "EXPECT_DEATH(run(), \"SEH exception with code 0xc0000005 thrown\");",
+    "| NCCL failure: unhandled errors | fixed |",
     "MIOpen(HIP): Warning [SQLiteBase] Missing system database file: gfx1010_36.kdb Performance may degrade.",
 ]
 

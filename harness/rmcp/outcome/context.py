@@ -88,6 +88,8 @@ _I_GOT_MESSAGE = re.compile(
     r"(?:Error:\s*|[A-Za-z_]\w*(?:Error|Exception):\s*)?$"
     r"|\b(?:I|we|We) (?:get|got|am getting|are getting|received?|see|saw|have|had) (?:this|the following) (?:\w+ )?(?:error|message|output)s?:?\s*[`\"“']+$"
 )
+# `I get a "... of 98988.40 MiB failed" error`: figures of one run, and the writer's own.
+_I_GET_QUOTED = re.compile(r"\b(?:I|we|We) (?:get|got|am getting|are getting|received?|see|saw|have|had) (?:an?|the|this)(?: \w+)? [\"“`](?P<said>[^\"“”`\n]{0,120})$")
 # `I'm encountering an error message: RuntimeError: ...`: here the match begins with the announcement.
 _I_AM_GETTING = re.compile(r"\b(?:I|we)(?:['’]m|['’]re| am| are)? (?:get|got|getting|see|seeing|hit|hitting|encounter(?:ed|ing)?|facing) (?:an?|the|this|following) (?:\w+ )?$")
 _ERROR_SAYS = re.compile(r"[Ee]rror(?: message)?:\s*[A-Za-z_]\w*(?:Error|Exception):\s")
@@ -152,6 +154,9 @@ def only_names(
     ):
         return True
     if (_I_GOT.search(before) or _I_GOT_MESSAGE.search(before)) and not re.search(r"\b(?:if|never|not|catch)\b", before):
+        return False
+    own = _I_GET_QUOTED.search(before)
+    if own and re.search(r"\d\.\d|\d{3}", own["said"] + matched) and not re.search(r"\b(?:if|never|not|catch|whenever)\b", before, re.IGNORECASE):
         return False
     if _I_AM_GETTING.search(before) and _ERROR_SAYS.match(matched):
         return False

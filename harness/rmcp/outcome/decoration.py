@@ -47,7 +47,7 @@ _LOG = re.compile(
         )
     )
 )
-_MARK = re.compile(r">+(?= |$)|REM(?=\s|$)|#+(?=\s)|//+!?(?= |$)|/\*+|\*(?=\s)|;+(?= )|[-+•‣](?= )|\d{1,2}[.)](?= )|[│║┃|](?= )|`{1,3}|<(?:pre|code|p|td|li)>")
+_MARK = re.compile(r">+(?= |$)|REM(?=\s|$)|#+(?=\s)(?! HCC )|//+!?(?= |$)|/\*+|\*(?=\s)|;+(?= )|[-+•‣](?= )|\d{1,2}[.)](?= )|[│║┃|](?= )|`{1,3}|<(?:pre|code|p|td|li)>")
 _ANSI = re.compile(r"\x1b(?:\[[0-9;:?<=>]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][0-9A-B]|[=>78cDEHMNOZ])")
 _LIMIT = 4000  # characters of a line that are looked at; beyond that stand template names and dumped tensors
 

@@ -17,6 +17,11 @@ LIBRARY_PATTERNS: tuple[Pattern, ...] = (
         "ggml-alloc.c, ggml-backend, llama-kv-cache.cpp", "runtime",
     ),
     Pattern(
+        "hcc-resources", Cause.OUT_OF_MEMORY, r"HCC (?:STATUS_CHECK|RUNTIME) (?:Error|ERROR): HSA_STATUS_ERROR_OUT_OF_RESOURCES\b", ("### HCC",),
+        "### HCC STATUS_CHECK Error: HSA_STATUS_ERROR_OUT_OF_RESOURCES (0x1008) at file:mcwamp_hsa.cpp line:3514", "HCC, ROCm up to 3.10", "runtime",
+        fields={"hsa_status": "HSA_STATUS_ERROR_OUT_OF_RESOURCES"}, expect={"hsa_status": "HSA_STATUS_ERROR_OUT_OF_RESOURCES"},
+    ),
+    Pattern(
         "model-too-large", Cause.OUT_OF_MEMORY,
         r"model requires more system memory \([\d.]+ [KMGT]iB\) than is available|[Nn]ot enough (?:GPU|VRAM|HBM) memory to load",
         ("requires more system memory", "ot enough "),
@@ -97,6 +102,10 @@ LIBRARY_PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "migraphx", Cause.PYTHON_EXCEPTION_OTHER, r"MIGraphX\S*/\S+\.[ch]pp:\d+: (?!warning|note|error)\w+:(?:\s|$)", ("MIGraphX",),
         "/src/AMDMIGraphX/src/include/migraphx/check_shapes.hpp:220: same_dims: pointwise: Dimensions do not match", "MIGraphX errors.hpp", "runtime", rank=Rank.WEAK,
+    ),
+    Pattern(
+        "nccl-failure", Cause.PYTHON_EXCEPTION_OTHER, r"\bNCCL failure: (?:unhandled|internal|invalid|remote) ", ("NCCL failure:",),
+        "  what():  NCCL failure: unhandled cuda error in nccl_mpi_all_reduce.cu at line: 86 rank: 0", "DeepBench", "nccl", rank=Rank.DOWNSTREAM,
     ),
     Pattern(
         "told-comfy", Cause.PYTHON_EXCEPTION_OTHER,

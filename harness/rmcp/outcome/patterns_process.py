@@ -46,9 +46,9 @@ def _signal(number: int, name: str, text: str) -> str:
 PROCESS_PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "told-signal-segfault", Cause.SEGFAULT,
-        _signal(11, "SIGSEGV", "Segmentation fault") + r"|stop reason = EXC_BAD_ACCESS|AddressSanitizer: SEGV on unknown address|AddressSanitizer:DEADLYSIGNAL|exception: access violation (?:reading|writing)"
+        _signal(11, "SIGSEGV", "Segmentation fault") + r"|stop reason = EXC_BAD_ACCESS|AddressSanitizer: SEGV on unknown address|AddressSanitizer:DEADLYSIGNAL|exception: access violation (?:reading|writing)|SEH exception with code 0x[cC]0000005 thrown\b"
         r"|" + _ENDED + r"139\b\.?\s*$",
-        ("SIGSEGV", "signal 11", "Signal: 11", "status=11", "exitcode", "EXC_BAD_ACCESS", "AddressSanitizer", "access violation", "139"),
+        ("SIGSEGV", "signal 11", "Signal: 11", "status=11", "exitcode", "EXC_BAD_ACCESS", "AddressSanitizer", "access violation", "SEH exception", "139"),
         "fish: Job 1, 'python main.py' terminated by signal SIGSEGV (Address boundary error)", "fish, Open MPI, coredumpctl, systemd, joblib, lldb, sanitizers",
         "process", rank=Rank.WEAK, fields=_SEGV, expect=_SEGV,
     ),
