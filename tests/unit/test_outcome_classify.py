@@ -10,8 +10,8 @@ import pytest
 
 from rmcp.cli import main
 from rmcp.outcome.advice import BY_CAUSE, BY_PATTERN, BY_SIGNAL, advice_for
-from rmcp.outcome.patterns import PATTERNS, RUNTIME_ERRORS
-from rmcp.outcome.recognise import recognise
+from rmcp.outcome.patterns import RUNTIME_ERRORS
+from rmcp.outcome.recognise import ALL_PATTERNS, recognise
 from rmcp.outcome.recognition import Recognition
 from rmcp.words import CAUSE_TEXT, Cause
 
@@ -101,7 +101,7 @@ def test_every_cause_has_advice_in_two_sentences():
 
 
 def test_special_advice_belongs_to_something():
-    known = {pattern.id for pattern in PATTERNS} | {f"runtime-{status.code}" for status in RUNTIME_ERRORS}
+    known = {pattern.id for pattern in ALL_PATTERNS} | {f"runtime-{status.code}" for status in RUNTIME_ERRORS}
     known |= {"miopen-sqlite", "miopen-kernel_compile"}
     assert set(BY_PATTERN) <= known
     sqlite = recognise("MIOpen Error: /MIOpen/src/sqlite_db.cpp:220: Internal error while accessing SQLite database: x")

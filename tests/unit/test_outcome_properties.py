@@ -10,13 +10,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from rmcp.outcome import scan
-from rmcp.outcome.patterns import PATTERNS, Rank
-from rmcp.outcome.recognise import _needles, recognise
+from rmcp.outcome.patterns import Rank
+from rmcp.outcome.recognise import ALL_PATTERNS, _needles, recognise
 from rmcp.words import Cause
 
 FAULTS = [
     pattern.example
-    for pattern in PATTERNS
+    for pattern in ALL_PATTERNS
     if pattern.rank is Rank.PRIMARY and pattern.cause is not Cause.NONE and "\n" not in pattern.example
 ]
 SLOW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -48,7 +48,7 @@ def test_random_text_has_no_cause(text):
 def test_random_words_have_no_cause():
     """Also not when the words are those of error messages, in any order."""
     words = sorted(
-        {word for pattern in PATTERNS for word in pattern.example.split() if word.isalpha() and word.islower()}
+        {word for pattern in ALL_PATTERNS for word in pattern.example.split() if word.isalpha() and word.islower()}
     )
     rng = random.Random(5)
     found = [

@@ -13,13 +13,13 @@ from rmcp.outcome.decoration import Core
 
 # Words that make a sentence *about* an error out of the words that follow or surround it.
 _ABOUT = re.compile(
-    r"\b(?:if|when|whenever|unless|until|would|could|might|may|should|such as|e\.g\.|i\.e\.|for example|for instance"
+    r"\b(?:if|when|whenever|unless|until|would|could(?! not\b)|might|may|should|such as|e\.g\.|i\.e\.|for example|for instance"
     r"|examples?|like|instead of|rather than|avoid\w*|prevent\w*|catch(?:es|ing)?|handl(?:e|es|ing)|typical\w*|usually|sometimes|often"
     r"|fix(?:es|ed|ing)?|workarounds?|symptoms?|means|indicates?|known issue|possibly|leads? to|leading to|results? in|causes?"
     r"|resulting in|(?:dies?|crash(?:es)?|fails?|errors? out|aborts?|ends|stops?|exits?)(?: [\w-]+){0,5}[*_]* with|throws?|raises?|triggers?"
     r"|look(?:s|ing)? (?:like|for)|see(?:s|ing)?|same error|similar|grep|match(?:es)?|detects?|downstream|proven"
     r"|look for|check for|search for|treat(?:s|ed)?|classif\w+|recogni[sz]\w+|reports? as|expects?|documented|describes?"
-    r"|saw|observed|surfaces?|issue discovered|root cause|tells you)\b"
+    r"|saw|observed|surfaces?|you(?:['’]ll| will| may| might| would| could| can)? get|without (?:these|this|that|it|them)|issue discovered|root cause|tells you)\b"
     r"|如果|可能|例如|比如|类似|会出现|もし|たとえば",
     re.IGNORECASE,
 )
@@ -37,10 +37,11 @@ _PROSE_AFTER = re.compile(
     re.IGNORECASE,
 )
 _PLACEHOLDER = re.compile(
-    r"0x\.{2,}|0x[Xx]{2,}|0x<|0x…|(?<![\w%])%[0-9l]*[spdxu]\b|\{[\w.!:]*\}|\$\{|<(?!unknown>)[a-zA-Z_ |-]{1,20}>|gfxNNN|gfxXXX"
+    r"0x\.{2,}|0x[Xx]{2,}|0x<|0x…|(?<![\w%])%[0-9l]*[spdxu]\b|\{[\w.!:]*\}|\$\{|<(?!unknown>)[a-zA-Z_ |-]{1,20}>(?![/\\])|gfxNNN|gfxXXX"
 )
 _REPORTED = re.compile(r"\b(?:crashed|failed|died|aborted|faulted|hung|stopped|ended|logged|printed)\b", re.IGNORECASE)
 _ELIDED = re.compile(r"0x\.{2,}|address <\w[^>\n]{0,30}>|0x[Xx]{2,}|(?<![\w%])%(?:s|p|d|u|zu|llu)\b|total-vm:\.\.\.")
+_UNTOLD = re.compile(r"Agent handle: 0x\.{2,}|Queue 0x\.{2,}")  # posters leave out what nobody needs
 _LABEL = re.compile(r"\*\*([^*]{1,60})\*\*:?\s*`$|\*\*([^*]{1,60}):\*\*\s*`$")
 _LABEL_OF_ERROR = re.compile(r"error|exception|message|log|output|trace|stderr|stdout|fehler|crash|result", re.IGNORECASE)
 _CODE = re.compile(
@@ -85,7 +86,10 @@ _I_GOT = re.compile(
 _I_GOT_MESSAGE = re.compile(
     r"\b(?:I|i|we|We)\b[^.,;\n]{0,20}\b(?:got|get|getting|see|saw|have|had|receive[sd]?)\b[^.,;\n]{0,30}\b(?:message|error|output|this|following)(?: (?:when|while|after|during|in|with|from)\b[^.,;:\n]{1,60})?\s*:\W*"
     r"(?:Error:\s*|[A-Za-z_]\w*(?:Error|Exception):\s*)?$"
+    r"|\b(?:I|we|We) (?:get|got|am getting|are getting|received?|see|saw|have|had) (?:this|the following) (?:\w+ )?(?:error|message|output)s?:?\s*[`\"“']+$"
 )
+# `I get a "... of 98988.40 MiB failed" error`: figures of one run, and the writer's own.
+_I_GET_QUOTED = re.compile(r"\b(?:I|we|We) (?:get|got|am getting|are getting|received?|see|saw|have|had) (?:an?|the|this)(?: \w+)? [\"“`](?P<said>[^\"“”`\n]{0,120})$")
 # `I'm encountering an error message: RuntimeError: ...`: here the match begins with the announcement.
 _I_AM_GETTING = re.compile(r"\b(?:I|we)(?:['’]m|['’]re| am| are)? (?:get|got|getting|see|seeing|hit|hitting|encounter(?:ed|ing)?|facing) (?:an?|the|this|following) (?:\w+ )?$")
 _ERROR_SAYS = re.compile(r"[Ee]rror(?: message)?:\s*[A-Za-z_]\w*(?:Error|Exception):\s")
@@ -106,6 +110,9 @@ _ADVICE = re.compile(
 _SOFT_INTRO = re.compile(r"\blooks? like\b|\bsame error|\bfor example\b|\bexamples?\b\s*:|\bsimilar", re.IGNORECASE)
 _KERNEL_LINE = re.compile(r"\bkernel: |\bamdgpu [0-9a-f]{4}:[0-9a-f:.]+: |\[drm:\w+ \[amdgpu\]\]")
 _EXCEPTION_LABEL = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception):\s*$")
+_BREAK = re.compile(r"<br ?/?>")
+# `hipMalloc failed with error NAME`: three small words, and no sentence.
+_CALL_FAILED = re.compile(r"(?:^|[:\])]\s*)(?:hip|cuda|cu|hsa|rocblas|miopen)[A-Z]\w+(?:\(\))? (?:failed|returned)(?: with)?(?: error)?(?: code)?[: ]*$")
 _WORDS = re.compile(r"(?<![\w./:-])[a-z]{2,}(?![\w./:(=-])")
 
 
@@ -127,25 +134,34 @@ def only_names(
     driver line, which is rarely quoted inside a sentence; ``weak``: it only says how a process ended, in words that
     lists and comments use too.
     """
+    if "<br" in before or "<br" in after:  # a line of HTML holds several lines
+        before, after = _BREAK.split(before)[-1], _BREAK.split(after, maxsplit=1)[0]
     if _FATAL_LINE.match(matched) or (_FATAL_LINE.search(before) and "borting with error" in before):
         return False
     if core.heading or core.table:
         return True
     if (core.comment or core.bullet) and not core.logged and (weak or _DEFINES.match(matched)):
         return True
-    if not device and _PLACEHOLDER.search(matched):
+    if not device and "Assertion `" not in matched and _PLACEHOLDER.search(matched):
         return True
-    if _ELIDED.search(matched + after[:60]) and not _REPORTED.search(lead):
+    if _ELIDED.search(_UNTOLD.sub("", matched + after[:60])) and not _REPORTED.search(lead):
         return True
     whole = before + matched + after
-    if not core.logged and "Device-side assertion" not in matched and (
+    if _CALL_FAILED.search(before) and not (core.comment or core.bullet):
+        return False
+    if not core.logged and "; expr=" not in whole and "Device-side assertion" not in matched and (
         _CODE.search(whole) or _CALL.search(before)
     ):
         return True
     if (_I_GOT.search(before) or _I_GOT_MESSAGE.search(before)) and not re.search(r"\b(?:if|never|not|catch)\b", before):
         return False
+    own = _I_GET_QUOTED.search(before)
+    if own and re.search(r"\d\.\d|\d{3}", own["said"] + matched) and not re.search(r"\b(?:if|never|not|catch|whenever)\b", before, re.IGNORECASE):
+        return False
     if _I_AM_GETTING.search(before) and _ERROR_SAYS.match(matched):
         return False
+    if "..." in matched and before.rstrip().endswith("`") and re.match(r"`,? [a-z(]", after):
+        return True  # shortened inside a sentence that goes on
     if _IF_INTRO.match(lead) and not _FIRST_PERSON.search(lead):
         return True
     if _CJK_INTRO.search(lead) or _BOLD_CODE.match(whole):

@@ -26,6 +26,9 @@ _LOG = re.compile(
             r"\[rank\d+\]:?",
             r"\[\d+,\d+\]<std(?:err|out)>:?",
             r"[EWIF]\d{4} [\d:.]+ +\d+ \S+:\d+\]",
+            # a progress bar of tqdm that the message was printed behind
+            r"[^|\n]{0,60}?\b\d{1,3}%(?:\|[^|\n]{0,120}\||(?= \d+/\d+ \[))\s*\d+[\w.]*/\d+[\w.]*\s*(?:\[[^\]\n]{0,60}\]|…)",
+            r"[EWIF] [\w./-]+\.(?:cc|cpp|cu|h):\d+\]",
             r"\d+\.\d\d\.\d{3}\.\d{3} [A-Z]\b",
             r"time=\S+ level=\w+ source=\S+ msg=",
             # a line in JSON: Docker's json-file, Google Cloud's textPayload, launchers that write one event a line
@@ -44,7 +47,7 @@ _LOG = re.compile(
         )
     )
 )
-_MARK = re.compile(r">+(?= |$)|REM(?=\s|$)|#+(?=\s)|//+!?(?= |$)|/\*+|\*(?=\s)|;+(?= )|[-+•‣](?= )|\d{1,2}[.)](?= )|[│║┃|](?= )|`{1,3}|<(?:pre|code|p|td|li)>")
+_MARK = re.compile(r">+(?= |$)|REM(?=\s|$)|#+(?=\s)(?! HCC )|//+!?(?= |$)|/\*+|\*(?=\s)|;+(?= )|[-+•‣](?= )|\d{1,2}[.)](?= )|[│║┃|](?= )|`{1,3}|<(?:pre|code|p|td|li)>")
 _ANSI = re.compile(r"\x1b(?:\[[0-9;:?<=>]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][0-9A-B]|[=>78cDEHMNOZ])")
 _LIMIT = 4000  # characters of a line that are looked at; beyond that stand template names and dumped tensors
 
@@ -69,6 +72,17 @@ def strip_ansi(text: str) -> str:
     return _ANSI.sub("", text) if "\x1b" in text else text
 
 
+_JSON_END = re.compile(r"(?<!\\)\"\s*(?:[,}]|$)")
+
+
+def _json_value(rest: str) -> str:
+    """The text of a JSON string whose beginning is cut off: up to its closing quote, without line ends."""
+    end = _JSON_END.search(rest)
+    value = rest[: end.start()] if end else rest
+    value = re.sub(r"(?:\\+[rn])+$", "", value)
+    return value.replace('\\"', '"').replace("\\t", " ")
+
+
 def undecorate(line: str) -> Core:
     """Take log prefixes, quote, comment and list signs off the beginning of a line."""
     text = strip_ansi(line[:_LIMIT]).rstrip()
@@ -80,6 +94,8 @@ def undecorate(line: str) -> Core:
         found = _LOG.match(rest)
         if found is not None and found.end():
             logged, rest = True, rest[found.end() :]
+            if found.group().startswith(("{", '"')):
+                rest = _json_value(rest)
             continue
         found = _MARK.match(rest)
         if found is None:
@@ -96,7 +112,7 @@ def undecorate(line: str) -> Core:
             quoted = True
         elif sign == "|":
             table = table or (not logged and rest.count(" | ") > 0)
-        elif sign == "`":
+        elif sign in ("`", "``"):
             ticked = True
         elif sign[0] in "-+•‣" or sign[0].isdigit():
             bullet = True

@@ -317,7 +317,7 @@ PATTERNS: tuple[Pattern, ...] = (
         ("blaslt", "TensileLibrary"),
         'rocblaslt error: Cannot read "TensileLibrary_lazy_gfx1103.dat": No such file or directory',
         "hipBLASLt tensile_host.cpp (rocblaslt error: since it exists, older text hipblaslt error:)", "hipblaslt",
-        fields={"library": "hipBLASLt/Tensile"}, expect={"gpu_arch": "gfx1103"},
+        fields={"library": "hipBLASLt/Tensile"}, wraps=True, expect={"gpu_arch": "gfx1103"},
     ),
     Pattern(
         "rocblas-no-device", Cause.HIP_INIT_ERROR, r"Could not initialize Tensile (?:host|library):\s*No devices found",
@@ -351,7 +351,7 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "miopen-log-error", Cause.MIOPEN_ERROR,
-        _MIO + r":\s*Error\s*\[[^\]]{1,80}\]\s*(?P<detail>[^\n`]{0,400})", ("Error [",),
+        _MIO + r":\s*Error\s*\[[^\]]{1,240}\]\s*(?P<detail>[^\n`]{0,400})", ("Error [",),
         "MIOpen(HIP): Error [BuildHip] HIPRTC status = HIPRTC_ERROR_COMPILATION (6), source file: "
         "MIOpenBatchNormFwdTrainSpatialHIP.cpp",
         "MIOpen logger (prefix MIOpen: in TheRock builds)", "miopen", fields={"library": "MIOpen"},
@@ -432,7 +432,7 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "rocr-init", Cause.HIP_INIT_ERROR,
-        r"HSA Error:\s*Incompatible kernel and userspace|hsaKmtOpenKFD[^\n]{0,30}fail|hsa_init\(?\)?[^\n]{0,20}\bfail"
+        r"HSA Error:\s*Incompatible kernel and userspace|hsaKmtOpenKFD[^\n]{0,30}fail|hsa_init\(?\)?[^\n]{0,20}\b[Ff]ail"
         r"|Unable to open /dev/dxg|kfd(?: kfd)?: (?:amdgpu: )?(?:skipped device|\S+ not supported in kfd|DID \S+ not supported)",
         ("Incompatible kernel", "hsaKmtOpenKFD", "hsa_init", "skipped device", "not supported in kfd", "/dev/dxg"),
         "HSA Error:  Incompatible kernel and userspace, GPU disabled. Try upgrading amdgpu.",
@@ -793,16 +793,16 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "nccl", Cause.PYTHON_EXCEPTION_OTHER,
-        r"Watchdog caught collective operation timeout|Timeout at NCCL work|NCCL (?:error|Error)(?: \d+)?\b[^\n]{0,20}[:in]"
+        r"Watchdog caught collective operation timeout|Heartbeat monitor timed out! Process will be terminated|watchdog got stuck for \d+ seconds|Timeout at NCCL work|NCCL (?:error|Error)(?: \d+)?\b[^\n]{0,20}[:in]"
         r"|\bNCCL failure \S+:\d+ '|DistBackendError|ncclUnhandledCudaError|ncclSystemError|ncclInternalError|ncclRemoteError",
-        ("NCCL", "Watchdog caught", "DistBackendError", "nccl"),
+        ("NCCL", "Watchdog caught", "Heartbeat monitor", "watchdog got stuck", "DistBackendError", "nccl"),
         "[rank3]:[E227 16:30:43.527571405 ProcessGroupNCCL.cpp:1595] Watchdog caught collective operation timeout: "
         "WorkNCCL(SeqNum=32, OpType=_ALLGATHER_BASE)",
         "torch ProcessGroupNCCL.cpp", "nccl", rank=Rank.WEAK,
     ),
     Pattern(
         "python-exception", Cause.PYTHON_EXCEPTION_OTHER,
-        r"(?P<exception>(?:[A-Za-z_][\w]*\.)*(?:[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Timeout|Failure|Refused)"
+        r"(?P<exception>(?:[A-Za-z_][\w]*\.)*(?!ChildFailedError|ProcessExitedException)(?:[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Timeout|Failure|Refused)"
         r"|AssertionError|KeyboardInterrupt|StopIteration|OutOfResources|Exception))(?::\s|\s*$|:$)",
         ("Error", "Exception", "Interrupt", "Failure", "Timeout", "StopIteration", "Refused", "Exit", "OutOfResources"),
         "TypeError: prepare() missing 1 required positional argument: 'x'", "CPython traceback", "python",
@@ -816,7 +816,9 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "told-exception", Cause.PYTHON_EXCEPTION_OTHER,
-        r"\bFAILED\b[^\n:`]{0,60}: (?P<exception>[A-Z]\w+(?:Error|Exception)): [^\n]+", ("FAILED",),
+        r"\bFAILED\b[^\n:`]{0,60}: (?P<exception>[A-Z]\w+(?:Error|Exception)): [^\n]+"
+        r"|^(?:[^\n]{0,60}[.,;] )?(?:but |and |then |now |Now |But |When [^\n,]{3,60}, )?(?:I|we|We) (?:got|get|received|encountered|am getting|keep getting)\b[^\n.`]{0,40}[\"“'`:]+\s*"
+        r"(?P<exception2>(?:[a-z_]\w*\.)*[A-Z]\w+(?:Error|Exception)): [^\n]{3,}", ("FAILED", "Error: ", "Exception: "),
         "size 2048 ... FAILED after 30.5s: RuntimeError: Wait timeout: 30000 ms!",
         "scripts that catch an exception and print it", "process", rank=Rank.FAINT, expect={"exception": "RuntimeError"},
     ),
@@ -898,7 +900,7 @@ RUNTIME_ERRORS: tuple[RuntimeStatus, ...] = (
     RuntimeStatus(209, "NoBinaryForGpu", "NoKernelImageForDevice",
                   ("no kernel image is available for execution on the device",), Cause.NO_KERNEL_IMAGE, True),
     RuntimeStatus(214, "ECCNotCorrectable", "ECCUncorrectable", ("uncorrectable ECC error encountered",), _OTHER),
-    RuntimeStatus(218, "InvalidKernelFile", "InvalidPtx", ("a PTX JIT compilation failed",), Cause.NO_KERNEL_IMAGE),
+    RuntimeStatus(218, "InvalidKernelFile", "InvalidPtx", ("a PTX JIT compilation failed", "invalid kernel file"), Cause.NO_KERNEL_IMAGE),
     RuntimeStatus(222, "UnsupportedPtxVersion", "UnsupportedPtxVersion",
                   ("the provided PTX was compiled with an unsupported toolchain",), Cause.NO_KERNEL_IMAGE, True),
     RuntimeStatus(301, "FileNotFound", "FileNotFound", ("file not found",), _OTHER),
@@ -962,8 +964,8 @@ DRIVER_NAMES: Mapping[str, int] = {
 RUNTIME_PREFIX = (
     r"(?P<flavour>CUDA|Cuda|cuda|HIP|Hip|hip|ROCm|ROCM|MUSA|GPU)"
     r"(?: (?:runtime|driver|API|kernel))?[ _]?(?:[Ee]rror|ERROR|[Ff]ailure|failed with error|exception)\b"
-    r"(?:\s*\[[^\]\n]{1,60}\])?\s*(?:\(?(?:code[ =:]*)?(?P<number>\d{1,4})\)?)?"
-    r"(?:\s*(?:in|at)\s+[^\n:]{1,120}(?::\d+)?|(?<= )/?[^\s:'\"]{1,120}\.(?:cu|cuh|hip|cpp|h|cc):\d+(?= '))?\s*(?::|\()?\s*['\"`(]?\s*"
+    r"(?:\s*\[[^\]\n]{1,60}\])?\s*(?:=\s*)?(?:\(?(?:code[ =:]*)?(?P<number>\d{1,4})\)?)?"
+    r"(?:\s*(?:in|at)\s+[^\n:]{1,120}(?::\d+)?|(?<= )/?[^\s:'\"]{1,120}\.(?:cu|cuh|hip|cpp|h|cc):\d+(?= '))?\s*(?::|\()?\s*(?:Code: \d+, Mess+age: )?['\"`(]?\s*"
 )
 
 # Lines that look bad and are not: each is a warning of a program that goes on.

@@ -20,12 +20,25 @@ from rmcp.outcome.fields import tidy
 from rmcp.outcome.fingerprint import runtime_of_line
 from rmcp.outcome.localised import LOCALISED
 from rmcp.outcome.patterns import BENIGN, CYCLES_TEXTS, PATTERNS, XIDS, Pattern, Rank
+from rmcp.outcome.patterns_driver import DRIVER_PATTERNS
+from rmcp.outcome.patterns_library import LIBRARY_PATTERNS, MIOPEN_STATUSES
+from rmcp.outcome.patterns_process import PROCESS_PATTERNS
 from rmcp.outcome.recognition import Recognition
 from rmcp.outcome.runtime_errors import RUNTIME_NEEDLES, runtime_error
 from rmcp.outcome.surroundings import in_diff, in_docstring, is_python, lead_of
 from rmcp.words import Cause
 
+_EXCEPTIONS = tuple(row for row in PATTERNS if row.layer.startswith("python"))
+# Rows of one line and rank compete by their place here: an exception's name says least.
+ALL_PATTERNS = (
+    *(row for row in PATTERNS if row not in _EXCEPTIONS),
+    *DRIVER_PATTERNS,
+    *LIBRARY_PATTERNS,
+    *PROCESS_PATTERNS,
+    *_EXCEPTIONS,
+)
 _FOLLOWING = 3  # lines that may belong to a wrapped message
+_WRAP = (56, 130)  # length of a line that a poster or mail program may have broken
 _AFTER_DECISION = 400  # candidate lines that are still read for fields once a primary cause is known
 _TAIL = 60  # last lines that are read whole: how a process ended stands there, in whatever language
 _BEFORE, _AFTER = 6, 12  # lines around the guilty one that are read whole
@@ -76,13 +89,13 @@ def signal_of(exit_code: int | None) -> str | None:
 
 @lru_cache(maxsize=1)
 def _table() -> tuple[tuple[Pattern, re.Pattern[str], tuple[str, ...]], ...]:
-    return tuple((row, re.compile(row.regex), row.needles) for row in (*PATTERNS, *LOCALISED))
+    return tuple((row, re.compile(row.regex), row.needles) for row in (*ALL_PATTERNS, *LOCALISED))
 
 
 @lru_cache(maxsize=1)
 def _needles() -> tuple[bytes, ...]:
     """Every literal that a line must have one of to be looked at."""
-    rows = [needle for pattern in PATTERNS if pattern.rank is not Rank.DETAIL for needle in pattern.needles]
+    rows = [needle for pattern in ALL_PATTERNS if pattern.rank is not Rank.DETAIL for needle in pattern.needles]
     return tuple(dict.fromkeys(needle.encode() for needle in (*rows, *RUNTIME_NEEDLES)))
 
 
@@ -221,17 +234,26 @@ def _match_line(data: bytes, line: scan.Line, body: bytes, raw: bool) -> list[Hi
         if not other.text or len(joined) > 3000:
             break
         joined += " " + other.text
+    wrapped = ""
+    if following and following[0].text and not following[0].logged and _WRAP[0] <= len(text.rstrip()) <= _WRAP[1]:
+        wrapped = core.text + " " + following[0].text
     found: list[Hit] = []
     below = next((other.text for other in following if other.text), "")
     lead: str | None = None
     for pattern, regex, needles in _table():
         subject = joined if pattern.wraps else core.text
-        if not any(needle in subject for needle in needles):
+        hard = bool(wrapped) and pattern.rank is not Rank.DETAIL
+        if not any(needle in subject or (hard and needle in wrapped) for needle in needles):
             continue
         match = regex.search(subject)
+        if match is None and hard:
+            match = regex.search(wrapped)
+            if match is not None and match.end() <= len(core.text):
+                match = None  # it matched what only the end of the line makes right
         if match is None or match.start() >= len(core.text):
             continue
-        before, after = core.text[: match.start()], core.text[match.end() :]
+        shown = wrapped if match.string is wrapped else core.text
+        before, after = core.text[: match.start()], shown[match.end() :]
         if pattern.rank is not Rank.DETAIL:
             if _is_benign(pattern, core, match.start()):
                 continue
@@ -255,10 +277,15 @@ def _match_line(data: bytes, line: scan.Line, body: bytes, raw: bool) -> list[Hi
                 continue
         found.append(_hit(pattern, match, line, core))
     if any(needle in joined for needle in RUNTIME_NEEDLES):
-        status = runtime_error(core.text, joined)
+        whole = core.text
+        status = runtime_error(whole, joined)
+        if (status is None or status.rank <= Rank.WEAK) and wrapped:
+            spanning = runtime_error(wrapped, wrapped)
+            if spanning is not None and spanning.start < len(core.text) < spanning.end:
+                whole, status = wrapped, spanning
         if status is not None:
             lead = lead_of(data, line, core) if lead is None else lead
-            before, after = core.text[: status.start], core.text[status.end :]
+            before, after = whole[: status.start], whole[status.end :]
             benign = _is_benign(status.pattern, core, status.start)
             if not benign and (raw or not only_names(core, before, status.text, after, lead, below=below)):
                 found.append(
@@ -317,7 +344,12 @@ def _hit(pattern: Pattern, match: re.Match[str], line: scan.Line, core: Core) ->
     if pattern.id == "xid":
         number = int(fields["xid"])
         cause, fields["reason"] = XIDS.get(number, (Cause.UNKNOWN_ABORT, f"Xid {number}"))
+        if number == 13 and "Illegal Instruction" in match.string:
+            cause = Cause.ILLEGAL_INSTRUCTION
         return Hit(pattern, cause, line.offset, line.end, fields, Rank.PRIMARY, core.comment)
+    if "miopen_number" in fields:
+        status_name = MIOPEN_STATUSES.get(int(fields.pop("miopen_number")))
+        fields |= {"miopen_status": f"miopenStatus{status_name}"} if status_name else {}
     if pattern.id == "hsa-abort-by-number":
         cause = _BY_HSA_CODE.get(fields["code"].lower(), cause)
     return Hit(pattern, cause, line.offset, line.end, fields, pattern.rank, core.comment)

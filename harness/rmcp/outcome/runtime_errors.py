@@ -50,13 +50,15 @@ RUNTIME_NEEDLES = (
     "Triton Error",
     "Program hit ",
     " error encountered: ",
-    *(f"{lead}{text}" for lead in ("Error ", "error: '") for text in ("invalid", "an illegal", "no kernel", "out of memory")),
+    *(f"{lead}{text}" for lead in ("Error ", "Error: ", "error: '") for text in ("invalid", "an illegal", "no kernel", "out of memory", "unspecified")),
     "DriverError(",
+    "CudaAPIError: [",
+    "THCudaCheck FAIL",
     *(text for status in RUNTIME_ERRORS for text in status.texts if status.distinct),
 )
 _NAMED = re.compile(
     r"(?P<full>(?P<kind>hipError|cudaError|CUDA_ERROR_|HIP_ERROR_|ROCM_ERROR_)(?P<name>[A-Z]\w+))"
-    r"(?P<tail>\s*[:)]|'\s*\(\d+\)|\s*\(\d+\)|['\"]\s*:\d+|\"\s*\(\d+\)|(?= (?:at|in) (?:line|file|function)\b)|\s*!*\s*$)"
+    r"(?P<tail>\s*[:)]|'\s*\(\d+\)|\s*\(\d+\)|['\"]\s*:\d+|\"\s*\(\d+\)|(?= (?:at|in) (?:line|file|function|\S+\.(?:cu|cuh|cpp|hip|c|cc|h|hpp))\b)|(?= (?:initialization error|out of memory|invalid [a-z ]+|unspecified launch failure)\s*$)|\s*!*\s*$)"
 )
 # A status inside the exception of a binding: AMDGPU.jl's HIPError(code X, text), cudarc's DriverError(X, text),
 # compute-sanitizer's `Program hit X (error N) due to "text"`, the collective tests' `Test HIP failure file:1 'X'`.
@@ -64,14 +66,14 @@ _BOUND = re.compile(
     r"(?:HIPError\(code |DriverError\(|Program hit |Test (?:HIP|CUDA) failure \S+:\d+ ')(?P<full>(?P<kind>hipError|cudaError|CUDA_ERROR_)(?P<name>[A-Z]\w+))(?:(?=,)|'|(?: \(error \d+\))? due to \"[^\"\n]+\"[^\n]*)"
 )
 _NAME_LEAD = re.compile(
-    r"(?:[Ee]rror\w*|ERROR|[Ff]ail\w*|[Rr]eturned|[Cc]ode|[Ss]tatus|\bwhat\(\)|with|[Ee]xception)[^\w]{0,6}(?:code|status|with|number)?[\s=:(\d'\"]*$|->\s*$|:\s*$|\(\s*$"
+    r"(?:results in|\[ERROR\]|[Ee]rror\w*|ERROR|[Ff]ail\w*|[Rr]eturned|[Cc]ode|[Ss]tatus|\bwhat\(\)|with|[Ee]xception)[^\w]{0,6}(?:code|status|with|number)?[\s=:(\d'\"]*$|->\s*$|:\s*$|\(\s*$"
     r"|\b(?:HIP|CUDA) error in file \S+ line \d+:?\s*$"  # AMReX
 )
 # A bare number: hipError_t(98) of XLA and TensorFlow, `Check failed: err == hipSuccess (98 vs. 0)` of glog,
 # `hipModuleGetFunction(): 500` of hashcat.
 _NUMBERED = re.compile(
     r"\b(?P<a>hip|cuda)Error_t\((?P<na>\d{1,4})\)|Check failed: [^\n]{1,80}? == (?P<b>hip|cuda)Success \((?P<nb>\d{1,4}) vs\. 0\)"
-    r"|^(?P<c>hip|cuda|cu)[A-Z]\w+\(\): (?P<nc>\d{1,4})\s*$"
+    r"|\b(?P<d>Cuda)APIError: \[(?P<nd>\d{1,4})\]|^(?P<c>hip|cuda|cu)[A-Z]\w+\(\): (?P<nc>\d{1,4})\s*$"
 )
 # torch 2.7 and later add where to read about a status; where its own line is lost, this one names it.
 # A text with its place and no runtime's name: HIP samples' macro, rocm-examples, bitsandbytes.
@@ -79,6 +81,13 @@ _PLACED = (
     r"(?:\bAn )?\b[Ee]rror(?: encountered)?:? ?(?P<q>[\"']?)(?P<text>{texts})(?P=q)(?:\s*\(\d+\))? at (?:line \d+ in file )?"
     r"(?P<file>[^\s\"']*\.(?:hip|cu|cuh|cpp|cc|h|hpp)\b)"
 )
+# HIP's own tests and hashcat, which print the text and nothing before it but the call.
+_TOLD = (
+    r"^Error: (?P<text>invalid device function|invalid kernel file|unspecified launch failure|an illegal memory access was encountered)\s*$"
+    r"|^(?P<call>hip|cuda?)[A-Z]\w+\(\): (?P<text2>{texts})\s*$"
+)
+_OLD_TORCH = re.compile(r"THCudaCheck FAIL file=\S+ line=\d+ error=\d+ : (?P<text>[a-z][^\n]+)")  # torch up to 1.4
+_TRITON = re.compile(r"Triton Error \[(CUDA|HIP)\]")
 _HINT = re.compile(r"Search for `(?P<name>(?:cuda|hip)Error[A-Z]\w+)' in https?://")
 
 
@@ -123,6 +132,12 @@ def _tables() -> tuple[
 
 
 @lru_cache(maxsize=1)
+def _told() -> re.Pattern[str]:
+    texts = sorted((text for status in RUNTIME_ERRORS for text in status.texts), key=len, reverse=True)
+    return re.compile(_TOLD.format(texts="|".join(re.escape(text) for text in texts)))
+
+
+@lru_cache(maxsize=1)
 def _placed() -> re.Pattern[str]:
     texts = sorted((text for status in RUNTIME_ERRORS for text in status.texts), key=len, reverse=True)
     return re.compile(_PLACED.format(texts="|".join(re.escape(text) for text in texts)))
@@ -131,6 +146,10 @@ def _placed() -> re.Pattern[str]:
 def runtime_error(line: str, joined: str) -> Status | None:
     """The first runtime status that a line carries. ``joined`` is the line with what follows it, for wrapped ones."""
     prefixed, alone, by_text, by_code, _ = _tables()
+    triton = _TRITON.search(line)
+    if triton is not None:  # the same length, so that positions stay right
+        found = runtime_error(_TRITON.sub(r"Triton  \1 error ", line), joined)
+        return replace(found, start=min(triton.start(), found.start)) if found is not None else None
     hint = _HINT.search(line)
     if hint is not None:
         shorter = line[: hint.start()]
@@ -160,11 +179,18 @@ def runtime_error(line: str, joined: str) -> Status | None:
         return named
     numbered = _NUMBERED.search(line)
     if numbered is not None:
-        kind = numbered["a"] or numbered["b"] or numbered["c"]
-        status = by_code.get(int(numbered["na"] or numbered["nb"] or numbered["nc"]))
+        kind = numbered["a"] or numbered["b"] or numbered["c"] or numbered["d"]
+        status = by_code.get(int(numbered["na"] or numbered["nb"] or numbered["nc"] or numbered["nd"]))
         if status is not None:
             flavour = "HIP" if kind == "hip" else "CUDA"
             return _status(status, flavour, line, numbered.start(), numbered.end())
+    old = _OLD_TORCH.search(line)
+    if old is not None and (known := by_text.get(old["text"].strip().lower())):
+        return _status(known, "CUDA", line, old.start(), old.end())
+    told = _told().search(line)
+    if told is not None:
+        flavour = "CUDA" if told["call"] in ("cu", "cuda") else "HIP"
+        return _status(by_text[told["text"] or told["text2"]], flavour, line, told.start(), told.end())
     placed = _placed().search(line)
     if placed is not None:
         flavour = "CUDA" if placed["file"].endswith((".cu", ".cuh")) else "HIP"

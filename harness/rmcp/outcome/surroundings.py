@@ -11,6 +11,7 @@ from rmcp.outcome.decoration import Core, undecorate
 _TRACEBACK = re.compile(rb"Traceback \(most recent call last\)|^\s*File \".+\", line \d+|\^\^\^", re.MULTILINE)
 _SHOWN_BY_TRACEBACK = re.compile(rb"RemoteTraceback|^\s*File \".+\", line \d+", re.MULTILINE)
 _FENCE = re.compile(rb"^[ >#/*|]*(?:```|~~~)", re.MULTILINE)
+_INTRO_LINES = 3  # of a paragraph above a code fence: a sentence that a writer wrapped
 _FENCE_REACH = 64 * 1024  # bytes before a line in which its code fence is looked for
 
 
@@ -77,4 +78,5 @@ def _fence_intro(data: bytes, offset: int) -> str | None:
     if len(fences) % 2 == 0:
         return None
     above = data[start : fences[-1]].decode("utf-8", "backslashreplace").rstrip()
-    return above.rpartition("\n")[2].strip().lstrip(">#/* ")
+    paragraph = above.rpartition("\n\n")[2].split("\n")[-_INTRO_LINES:]
+    return " ".join(text.strip().lstrip(">#/* ") for text in paragraph)
