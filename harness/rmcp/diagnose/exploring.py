@@ -19,6 +19,9 @@ from rmcp.diagnose.variants import variant
 from rmcp.matrix.model import Case
 from rmcp.words import DeviceEvent, Outcome
 
+# What every probe costs besides its case: it is one of a limited number. Without this, cases of milliseconds would
+# make the hazard of a failure decide alone, and forty safe probes would say less than ten good ones.
+_PROBE_S = 1.0
 _MOST_SHAPES = 240  # new shapes that are offered
 _BASES = 3  # cases of each kind (failing, passing beside the rule) that new shapes start from
 # Expected device incidents of one failing attempt, by what it did to the device.
@@ -158,8 +161,8 @@ def _prices(found: Study, signature: str, repeat: int) -> dict[int, Price]:
             elif not signature_of(attempt):
                 passing.append(attempt.duration_s)
     price = Price(
-        repeat * (statistics.median(passing) if passing else _UNKNOWN_S),
-        repeat * (statistics.median(failing) if failing else _UNKNOWN_S),
+        _PROBE_S + repeat * (statistics.median(passing) if passing else _UNKNOWN_S),
+        _PROBE_S + repeat * (statistics.median(failing) if failing else _UNKNOWN_S),
         repeat * (statistics.fmean(hazards) if hazards else 0.0),
     )
     return {index: price for index, cell in enumerate(found.cells)}
