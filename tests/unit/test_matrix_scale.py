@@ -30,11 +30,13 @@ limits: {cases: 120000}
 """
 
 CODE = """
-import resource, sys
+import re, resource, sys
 from rmcp import cli
 code = cli.main(["plan", sys.argv[1]])
 used = resource.getrusage(resource.RUSAGE_SELF)
-print(used.ru_utime + used.ru_stime, used.ru_maxrss // 1024, file=sys.stderr)
+# Not ru_maxrss: over the exec it keeps the peak of the process that started this one.
+peak = int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
+print(used.ru_utime + used.ru_stime, peak // 1024, file=sys.stderr)
 sys.exit(code)
 """
 
