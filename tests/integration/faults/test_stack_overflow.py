@@ -1,5 +1,4 @@
-"""Native recursion until the stack ends: glibc parses nested parentheses by recursion. No Python frame takes part, since
-Python 3.12 counts those and raises."""
+"""Native recursion until the stack ends: glibc parses nested parentheses by recursion; Python 3.12 would count frames."""
 
 import ctypes
 import os
