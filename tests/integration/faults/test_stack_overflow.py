@@ -1,4 +1,4 @@
-"""Native recursion until the stack ends: glibc parses nested parentheses by recursion; Python 3.12 would count frames."""
+"""Native recursion until the stack ends: glibc parses nested parentheses by recursion, without any Python frame."""
 
 import ctypes
 import os
