@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
-import time
 import traceback
 from typing import Any, Callable, Dict, List, NoReturn, Optional, Set, Tuple
 
@@ -56,7 +55,6 @@ class Child:
         self.pidfd = _pidfd_open(pid)
         self.marker = marker
         self.decoder = Decoder(marker)
-        self.born = time.monotonic()
         self.cases = 0  # how many cases it was given (batch: more than one)
 
     def command(self, message: Dict[str, Any]) -> bool:

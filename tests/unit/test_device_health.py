@@ -23,7 +23,6 @@ from rmcp.device.health import (
     RunReset,
     State,
     WatchKernelLog,
-    collateral_owner,
     gate,
     healthy,
     step,
@@ -184,21 +183,3 @@ def test_the_cpu_is_always_well(events: list[Event]) -> None:
     for event in events:
         assert step(state, event) == (state, ())
     assert gate(state) is Gate.OPEN
-
-
-@pytest.mark.parametrize(
-    ("incidents", "owner"),
-    [
-        ([], None),
-        ([Incident("b", 1.0)], "b"),  # still open
-        ([Incident("b", 1.0, 4.0)], None),  # over before the case began
-        ([Incident("b", 1.0, 5.0)], "b"),  # over when it began, not before
-        ([Incident("b", 9.5)], None),  # began after it died
-        ([Incident("a", 1.0)], None),  # its own
-        ([Incident("", 1.0)], None),  # nobody is named
-        ([Incident("c", 6.0), Incident("b", 2.0)], "b"),  # the first cause
-        ([Incident("a", 2.0), Incident("b", 6.0)], "b"),
-    ],
-)
-def test_collateral_needs_another_named_owner(incidents: list[Incident], owner: str | None) -> None:
-    assert collateral_owner(incidents, "a", since=5.0, died_at=9.0) == owner

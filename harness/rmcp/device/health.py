@@ -7,7 +7,6 @@ the next event. Times in events are seconds on any one monotonic clock; they are
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -143,7 +142,7 @@ class Incident:
 
 @dataclass(frozen=True)
 class CloseIncident:
-    """The device is well again; keep the incident for `collateral_owner`."""
+    """The device is well again; keep the incident for the judgement of what died in it."""
 
     incident: Incident
 
@@ -283,16 +282,3 @@ def _condemn(state: State, at: float, reason: str, named: bool = False) -> tuple
     if owner and not named:
         reason += f"; first trouble: {owner}"
     return replace(state, health=Health.CONDEMNED, pending="", reason=reason), (Block(reason),)
-
-
-def collateral_owner(incidents: Iterable[Incident], case: str, since: float, died_at: float) -> str | None:
-    """The other owner whose incident overlapped this case's life, or None: without a named owner a death is
-    one's own.
-
-    ``since`` and ``died_at`` are the case's span on the clock of the incidents.
-    """
-    for incident in sorted(incidents, key=lambda one: one.since):
-        open_during = incident.since <= died_at and (incident.until is None or incident.until >= since)
-        if open_during and incident.owner and incident.owner != case:
-            return incident.owner
-    return None
